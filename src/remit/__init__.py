@@ -1,0 +1,3 @@
+"""Remit: runtime governance for AI agents."""
+
+__version__ = "0.1.0"

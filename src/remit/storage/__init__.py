@@ -1,0 +1,148 @@
+"""Where state lives: the ``Store`` and ``Transaction`` protocols that every backend implements.
+
+The governor speaks only this interface. ``memory.py`` and ``sqlite.py`` implement it natively;
+``conformance.py`` is the suite that each of them passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
+
+from remit.approvals import Approval, ApprovalState
+from remit.model import ActionId, AdmittedAction, ApprovalId, Digest, Revision, Session, SessionId
+
+T = TypeVar("T")
+
+
+class SealedValues(Struct, frozen=True, kw_only=True):
+    """What a record commits to but does not contain, kept beside the log so it can be erased.
+
+    ``canonical`` is the canonical JSON of the values; the record holds HMAC-SHA-256(salt,
+    canonical). ``salt`` is 32 random bytes.
+    """
+
+    salt: bytes
+    canonical: bytes
+
+
+class LoggedRecord(Struct, frozen=True, kw_only=True):
+    """One record as stored. ``body`` is the exact bytes whose hash is the Merkle leaf."""
+
+    position: int
+    at: int
+    body: bytes
+
+
+class Snapshot(Protocol):
+    """A consistent view of the store. Valid only inside the closure that received it."""
+
+    def session(self, session_id: SessionId) -> Session | None:
+        """The session as stored, or None."""
+
+    def action(self, action_id: ActionId) -> AdmittedAction | None:
+        """An admitted action, or None."""
+
+    def overdue_actions(
+        self, session_id: SessionId | None, now: int, limit: int
+    ) -> Sequence[AdmittedAction]:
+        """Actions still admitted whose lease ended at or before ``now``, oldest lease first.
+
+        ``session_id`` None looks at all sessions.
+        """
+
+    def arrival(self, key: str) -> int | None:
+        """The theoretical arrival time (ns) that GCRA keeps under ``key``."""
+
+    def approval(self, approval_id: ApprovalId) -> Approval | None:
+        """One approval, or None."""
+
+    def approval_for(self, digest: Digest) -> Approval | None:
+        """The newest approval bound to ``digest``, whatever its state."""
+
+    def approvals(self, states: Sequence[ApprovalState], limit: int) -> Sequence[Approval]:
+        """Approvals in any of ``states``, oldest first."""
+
+    def document(self, revision: Revision) -> bytes | None:
+        """The policy bundle stored under ``revision``, as canonical JSON."""
+
+    def latest(self) -> int:
+        """Time of the newest record (ns since the epoch), 0 for an empty log."""
+
+    def log_size(self) -> int:
+        """Number of records."""
+
+    def records(self, start: int, stop: int) -> Iterator[LoggedRecord]:
+        """Records ``start <= position < stop`` in order."""
+
+    def hashes(self, indexes: Sequence[int]) -> Sequence[bytes]:
+        """Stored tree hashes, 32 bytes each, by stored-hash index (``audit.merkle``).
+
+        Raises:
+            StoreCorrupt: one of them is missing.
+        """
+
+    def values(self, position: int) -> SealedValues | None:
+        """The erasable values of a record; None when it has none or they were erased."""
+
+    def checkpoint(self) -> bytes | None:
+        """The newest signed checkpoint (a C2SP signed note), or None."""
+
+
+class Transaction(Snapshot, Protocol):
+    """What a closure given to ``Store.write`` may do. All of it becomes durable, or none."""
+
+    def put_session(self, session: Session) -> None:
+        """Insert or replace a session."""
+
+    def put_action(self, action: AdmittedAction) -> None:
+        """Insert or replace an admitted action."""
+
+    def put_arrival(self, key: str, at: int) -> None:
+        """Keep a theoretical arrival time (ns)."""
+
+    def put_approval(self, approval: Approval) -> None:
+        """Insert or replace an approval."""
+
+    def put_document(self, revision: Revision, bundle: bytes) -> None:
+        """Keep a policy bundle; a second write under the same revision changes nothing."""
+
+    def append(self, body: bytes, *, at: int, values: SealedValues | None = None) -> int:
+        """Append one record to the log, extend the tree by it, and return its position."""
+
+    def erase(self, position: int) -> bool:
+        """Erase the values of a record; False when there were none. The record stays."""
+
+    def put_checkpoint(self, note: bytes) -> None:
+        """Keep the newest signed checkpoint."""
+
+
+class Store(Protocol):
+    """A durable place for state, shared by the threads of one process.
+
+    Closures may run more than once and together with others in one commit; they must depend only
+    on the transaction and on values bound before. An exception in a closure undoes that closure
+    alone and is raised to its caller.
+    """
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a transaction; return its value once the commit is durable.
+
+        Raises:
+            StoreError: nothing that ``work`` did has happened.
+        """
+
+    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+        """Like ``write``, without blocking the calling thread (for event loops)."""
+
+    def read(self, work: Callable[[Snapshot], T]) -> T:
+        """Run ``work`` on a consistent view of what is committed."""
+
+    def close(self) -> None:
+        """Finish running work and release the store. A second call does nothing."""
+
+
+__all__ = ["LoggedRecord", "SealedValues", "Snapshot", "Store", "Transaction"]
