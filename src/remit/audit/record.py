@@ -1,0 +1,173 @@
+"""A record of the log: what it holds, and its one spelling as bytes.
+
+The bytes are a JSON profile on which RFC 8785 and msgspec's encoder agree: keys are ASCII and in
+alphabetical order, no blanks, no floats, integers from 0 to 2^53 - 1, absent fields left out,
+at most ``MAX_RECORD`` bytes. The Merkle leaf is the hash of these bytes as they are; they are never
+made again from a parsed record.
+
+Values that may have to be erased (arguments, results) are not in a record: it holds a commitment,
+HMAC-SHA-256 of their canonical JSON under a random salt, and both sit beside the log.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from remit.errors import AuditError
+
+MAX_RECORD = 60 * 1024
+"""Bytes. Leaves room in a C2SP entry bundle, whose entries are below 65,536 bytes."""
+
+MAX_INTEGER = 2**53 - 1
+
+Integer: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+Hex32: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Kind: TypeAlias = Literal["approval", "decision", "erasure", "outcome", "policy", "session", "stop"]
+EffectWord: TypeAlias = Literal["allow", "ask", "defer", "deny"]
+
+
+class RecordedFinding(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a detector saw and where. Its message may quote the value, so it is not recorded."""
+
+    kind: str
+    where: str = ""
+
+
+class RecordedLimit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rate limit that a granted action counted against, enough to replay the arithmetic."""
+
+    burst: Integer
+    calls: Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
+    key: str
+    period: Integer
+    """Microseconds."""
+
+
+class RecordedObligation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An obligation of the decision. Its value follows from the rule and the revision."""
+
+    kind: str
+    rule: str = ""
+    target: str = ""
+
+
+class RecordedPrincipal(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One link of the chain of who acts on behalf of whom."""
+
+    id: str
+    kind: Literal["agent", "person", "service"] = "agent"
+    known: Literal["authenticated", "declared", "unknown"] = "unknown"
+    roles: tuple[str, ...] = ()
+    team: str | None = None
+
+
+class RecordedRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule that counted, with its place in the policy document: ``file:line:column``."""
+
+    at: str = ""
+    effect: EffectWord
+    id: str
+
+
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One entry of the log. Fields are in alphabetical order, which is their order in the bytes.
+
+    Times and durations are microseconds (nanoseconds since 1970 do not fit below 2^53).
+    """
+
+    action: str | None = None
+    """Id that joins a decision and its outcome."""
+    approval: str | None = None
+    """The approval that the record is about, that the decision waits for, or that it used."""
+    args: Hex32 | None = None
+    """Commitment to the arguments."""
+    at: Integer
+    """When, microseconds since the Unix epoch. Never less than in the record before."""
+    digest: Hex32 | None = None
+    """Digest of the whole request."""
+    duration: Integer | None = None
+    effect: EffectWord | None = None
+    """What policy said. ``granted`` says whether the action was let through."""
+    erased: tuple[Integer, ...] = ()
+    """Positions of the records whose values an ``erasure`` record erased."""
+    error: str | None = None
+    findings: tuple[RecordedFinding, ...] = ()
+    granted: bool | None = None
+    kind: Kind
+    labels: tuple[str, ...] = ()
+    """Labels put on the session by this record."""
+    lease: Integer | None = None
+    """Until when an outcome is due, microseconds since the epoch."""
+    limits: tuple[RecordedLimit, ...] = ()
+    mode: Literal["enforce", "shadow"] | None = None
+    note: str | None = None
+    obligations: tuple[RecordedObligation, ...] = ()
+    phase: Literal["call", "result"] | None = None
+    principal: tuple[RecordedPrincipal, ...] = ()
+    """Who acted, then each one on whose behalf."""
+    result: Hex32 | None = None
+    """Commitment to the result."""
+    revision: str | None = None
+    """Digest of the policy in force."""
+    rules: tuple[RecordedRule, ...] = ()
+    session: str | None = None
+    status: str | None = None
+    """What came of it: of an action (``ok``, ``error`` ...) or of an approval (its new state)."""
+    tool: str | None = None
+    trace: str | None = None
+    """W3C ``traceparent`` of the caller."""
+    v: Literal[1] = 1
+    """Version of this form. Left out for version 1."""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Record)
+
+
+def encode_record(record: Record) -> bytes:
+    """The bytes of a record, in its one spelling.
+
+    Raises:
+        AuditError: it is too large, or a field cannot be written in the profile.
+    """
+    try:
+        body = _encoder.encode(record)
+        if len(body) > MAX_RECORD:
+            raise AuditError(
+                f"a {record.kind} record would have {len(body)} bytes, more than {MAX_RECORD}; "
+                "it was not written"
+            )
+        _decoder.decode(body)
+    except (msgspec.MsgspecError, TypeError, UnicodeError, OverflowError) as problem:
+        raise AuditError(f"a {record.kind} record cannot be written: {problem}") from None
+    return body
+
+
+def parse_record(body: bytes) -> Record:
+    """The record that ``body`` spells.
+
+    Raises:
+        AuditError: it is no record, or not in the one spelling (two readers might then read
+            different things: a repeated key, a blank, an escape that is not needed).
+    """
+    if len(body) > MAX_RECORD:
+        raise AuditError(f"a record of {len(body)} bytes is longer than {MAX_RECORD}")
+    try:
+        record = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as problem:
+        raise AuditError(f"not a record: {problem}") from None
+    if _encoder.encode(record) != body:
+        raise AuditError("not a record: it is not in the spelling of the profile")
+    return record
+
+
+def commitment(salt: bytes, canonical: bytes) -> str:
+    """What a record holds in place of values: hex HMAC-SHA-256 of their canonical JSON.
+
+    ``salt`` is 32 random bytes, new for each record; without it the values cannot be guessed.
+    """
+    return hmac.digest(salt, canonical, "sha256").hex()
