@@ -47,6 +47,16 @@ def stored_count(size: int) -> int:
     return 2 * size - size.bit_count()
 
 
+def subtree_at(index: int) -> tuple[int, int]:
+    """Level and number of the subtree whose hash is stored at ``index``."""
+    # Record n is stored at 2n - popcount(n), so n is half of the index or a little more.
+    position = index >> 1
+    while stored_count(position + 1) <= index:
+        position += 1
+    level = index - stored_count(position)
+    return level, position >> level
+
+
 def append(position: int, leaf: bytes, read: HashReader) -> list[bytes]:
     """Hashes to store for the record at ``position``, whose leaf hash is ``leaf``.
 
