@@ -109,6 +109,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     phase: Literal["call", "result"] | None = None
     principal: tuple[RecordedPrincipal, ...] = ()
     """Who acted, then each one on whose behalf."""
+    ran: Hex32 | None = None
+    """Commitment to the arguments as obligations left them, where they differ from ``args``."""
     result: Hex32 | None = None
     """Commitment to the result."""
     revision: str | None = None
