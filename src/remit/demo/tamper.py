@@ -1,0 +1,4 @@
+"""Alter and truncate copies of an exported log, as somebody with something to hide would."""
+
+from __future__ import annotations
+
