@@ -14,11 +14,10 @@ import click
 from remit.approvals import OPEN, Approval, ApprovalState, state_at
 from remit.cli import rendering
 from remit.cli.app import json_option
-from remit.cli.workspace import load_policy, open_store, person_option, store_option
+from remit.cli.workspace import known_person, load_policy, open_store, person_option, store_option
 from remit.errors import ApprovalError
 from remit.governor import Governor
 from remit.model import ApprovalId, ApprovalTerms, Principal
-from remit.policy import PolicySet
 from remit.storage import Transaction
 
 _LIMIT = 1000
@@ -201,7 +200,7 @@ def _decide(
     as_json: bool,
 ) -> None:
     policies = load_policy(policy_path)
-    by = _known_person(policies, person)
+    by = known_person(policies, person)
     governor = Governor(policies=lambda: policies, clock=time.time_ns, entropy=os.urandom)
     store = open_store(policy_path, store_path)
     try:
@@ -213,15 +212,6 @@ def _decide(
         rendering.print_json(_json(decided, now))
     else:
         _say(decided, now)
-
-
-def _known_person(policies: PolicySet, name: str) -> Principal:
-    person = policies.person(name)
-    if person.known == "unknown":
-        raise ApprovalError(
-            f"{name or 'You'}: not one of people: in the policy; say who you are with --as NAME."
-        )
-    return person
 
 
 def _say(approval: Approval, now: int) -> None:

@@ -35,7 +35,11 @@ _ACTS = {
     ),
     "log": (
         "The log",
-        "exported, verified by itself in another folder, then tampered with",
+        "exported, then verified where there is only the export and the public key",
+    ),
+    "tampering": (
+        "Tampering",
+        "one field altered; the end cut off; an older export passed off as the newest",
     ),
 }
 _DAMAGE = {

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from remit.cli.init import os_user
-from remit.errors import ConfigError
+from remit.errors import ApprovalError, ConfigError
 from remit.guard.opening import STORE_FILE, beside, read_documents
 
 if TYPE_CHECKING:
+    from remit.model import Principal
     from remit.policy import PolicySet
     from remit.storage import Store
 
@@ -88,6 +89,20 @@ def load_policy(path: Path) -> PolicySet:
     from remit.policy import load
 
     return load(read_documents(path))
+
+
+def known_person(policies: PolicySet, name: str) -> Principal:
+    """The person called ``name``.
+
+    Raises:
+        ApprovalError: policy does not know them.
+    """
+    person = policies.person(name)
+    if person.known == "unknown":
+        raise ApprovalError(
+            f"{name or 'You'}: not one of people: in the policy; say who you are with --as NAME."
+        )
+    return person
 
 
 def open_store(policy_path: Path, store_path: Path | None) -> Store:

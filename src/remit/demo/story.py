@@ -8,6 +8,7 @@ with the ``remit`` command, and the log is exported, verified by itself, and tam
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +26,8 @@ from remit.demo.world import Damage, World
 
 APPROVER = "grace"
 _COMMAND_TIMEOUT = 30
+"""Seconds."""
+_OLD_EXPORT = "old.jsonl"
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Story:
         return bool(self.expectations) and all(each.met for each in self.expectations)
 
 
-Act: TypeAlias = Literal["without", "governed", "log"]
+Act: TypeAlias = Literal["without", "governed", "log", "tampering"]
 Event: TypeAlias = Act | Scene | Attempt | Command
 """What the teller is told while the story runs: a new act, a new scene, a call, a command."""
 
@@ -109,6 +112,8 @@ def _governed(story: Story, teller: Teller) -> None:
     guard = Guard.open(policy)
     try:
         for scene in SCENES:
+            if scene is SCENES[-1]:
+                _export_early(story)
             teller(scene)
             _play_scene(story, teller, scene, world, guard)
         story.governed = world.damage()
@@ -140,31 +145,44 @@ def _approve(story: Story, teller: Teller, approval: str) -> None:
 
 
 def _log(story: Story, teller: Teller) -> None:
+    """Export and verify, where nothing but the export and the public key is at hand."""
     teller("log")
     log = story.folder / "log"
-    log.mkdir()
     export = log / "export.jsonl"
+    kept = log / "checkpoint.txt"
     _expect_exit(story, teller, 0, "audit", "export", "-o", str(export))
-    key = _remit(story, teller, "audit", "vkey")
-    vkey = key.output.strip()
-    verify = ("audit", "verify", "--vkey", vkey)
-    _expect_exit(story, teller, 0, *verify, str(export))
+    _expect_exit(story, teller, 0, "audit", "checkpoint", "-o", str(kept))
+    shutil.copy(story.folder / "governed" / "remit.pub", log)
+    verify = ("audit", "verify", "--vkey", "remit.pub")
+    _expect_exit(story, teller, 0, *verify, export.name, folder=log)
+    teller("tampering")
     for forge in (tamper.alter_one_field, tamper.cut_the_end):
         forged = forge(export)
-        _expect_exit(story, teller, 1, *verify, str(forged))
+        _expect_exit(story, teller, 1, *verify, forged.name, folder=log)
+    _expect_exit(story, teller, 0, *verify, _OLD_EXPORT, folder=log)
+    _expect_exit(story, teller, 1, *verify, "--since", kept.name, _OLD_EXPORT, folder=log)
 
 
-def _expect_exit(story: Story, teller: Teller, code: int, *arguments: str) -> None:
-    command = _remit(story, teller, *arguments)
+def _export_early(story: Story) -> None:
+    """An honest export from before the last scene, to be passed off as the newest later."""
+    log = story.folder / "log"
+    log.mkdir()
+    _remit(story, lambda _: None, "audit", "export", "-o", str(log / _OLD_EXPORT))
+
+
+def _expect_exit(
+    story: Story, teller: Teller, code: int, *arguments: str, folder: Path | None = None
+) -> None:
+    command = _remit(story, teller, *arguments, folder=folder)
     shown = " ".join(Path(part).name if os.sep in part else part for part in arguments)
     story.expectations.append(Expectation(f"exit code of: remit {shown}", code, command.exit))
 
 
-def _remit(story: Story, teller: Teller, *arguments: str) -> Command:
-    """Run a ``remit`` command as another process beside the governed shop's policy."""
+def _remit(story: Story, teller: Teller, *arguments: str, folder: Path | None = None) -> Command:
+    """Run a ``remit`` command as another process, by default beside the governed shop's policy."""
     finished = subprocess.run(  # noqa: S603 - our own program and arguments
         [sys.executable, "-m", "remit", *arguments],
-        cwd=story.folder / "governed",
+        cwd=folder or story.folder / "governed",
         capture_output=True,
         text=True,
         timeout=_COMMAND_TIMEOUT,
