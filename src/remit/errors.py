@@ -9,8 +9,10 @@
     │   ├── Denied             it may not run
     │   ├── ApprovalRequired   a person must approve it; carries the handle
     │   └── Unavailable        the governor or its store did not answer
+    ├── ObligationError        an obligation of an allow cannot be carried out
     ├── Withheld               it ran, but its result may not be shown
     ├── OutcomeNotRecorded     it ran, but its outcome could not be written; carries the result
+    ├── SettlementError        this outcome does not belong to that admission
     ├── ApprovalError          an approval cannot make this transition
     ├── StoreError             the store failed; nothing was acknowledged
     │   ├── StoreLocked        another process holds it for too long
@@ -23,6 +25,9 @@
 Every message says what happened and what to do next. Errors that stop an action are raised
 before it runs, with two exceptions that say so: ``Withheld`` and ``OutcomeNotRecorded``.
 """
+
+# Errors are named after what happened (Denied, Withheld), as a reader of a traceback needs it.
+# ruff: noqa: N818
 
 from __future__ import annotations
 
@@ -121,6 +126,14 @@ class OutcomeNotRecorded(RemitError):
         self.result = result
         self.error = error
         super().__init__(message)
+
+
+class SettlementError(RemitError):
+    """The outcome cannot be recorded: no such action, settled before, or another request."""
+
+
+class ObligationError(RemitError):
+    """An obligation cannot be carried out, so what it was a condition of does not hold."""
 
 
 class ApprovalError(RemitError):

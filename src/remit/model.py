@@ -14,7 +14,7 @@ from typing import Any, Literal, NewType, TypeAlias
 
 from msgspec import Struct, field
 
-JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """A JSON value. Edges check arguments with ``remit.canonical`` before they become this."""
 
 ActionId = NewType("ActionId", str)
@@ -227,8 +227,9 @@ class Obligation(Struct, frozen=True, kw_only=True):
 class Reason(Struct, frozen=True, kw_only=True):
     """Why: one rule that matched, or a built-in reason, with its place and its words.
 
-    Built-in rule ids: ``default``, ``rule-error``, ``missing-fact``, ``unknown-agent``,
-    ``look-alike-name``, ``rate-limit``, ``outcome-missing``, ``session-ended``.
+    Built-in rule ids of policy: ``default``, ``rule-error``, ``missing-fact``, ``unknown-agent``,
+    ``look-alike-name``. Of state: ``rate-limit``, ``obligation``, ``outcome-missing``,
+    ``session-unknown``, ``session-principal``, ``session-ended``, ``record-too-large``.
     """
 
     rule: str
@@ -303,6 +304,8 @@ class AdmittedAction(Struct, frozen=True, kw_only=True):
     state: ActionState = ActionState.ADMITTED
     labels: tuple[str, ...] = ()
     """Labels that the tool's declaration and obligations put on its result."""
+    obligations: tuple[Obligation, ...] = ()
+    """Those of the call decision that concern the result; carried out when it is settled."""
 
 
 class Admission(Struct, frozen=True, kw_only=True):
@@ -320,10 +323,17 @@ class Admission(Struct, frozen=True, kw_only=True):
     approval: ApprovalId | None = None
     """The pending approval that would grant it, or the approval that was used."""
     lease_until: int = 0
+    arguments: Mapping[str, Any] | None = None
+    """What to call the tool with, where obligations changed it; None: the call as it came."""
+    retry_at: int | None = None
+    """When a rate limit would let the call through, if that is all that stops it."""
 
 
 class Settlement(Struct, frozen=True, kw_only=True):
-    """The governor's durable answer to one outcome. ``withheld``: the result must not be shown."""
+    """The governor's durable answer to one outcome. ``withheld``: the result must not be shown.
+
+    The edge shows the original result, unless ``redacted``: then it shows ``result`` instead.
+    """
 
     id: ActionId
     decision: Decision
@@ -331,3 +341,8 @@ class Settlement(Struct, frozen=True, kw_only=True):
     withheld: bool = False
     labels: tuple[str, ...] = ()
     """Labels that the session carries from now on."""
+    redacted: bool = False
+    result: Any = None
+    """The result as obligations left it. Set only when ``redacted``."""
+    late: bool = False
+    """The lease had ended before; this outcome corrects the ``unknown`` that was recorded."""

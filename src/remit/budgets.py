@@ -1,0 +1,46 @@
+"""How often: limits on call frequency, in exact integer arithmetic.
+
+The generic cell rate algorithm (GCRA, ITU-T I.371, in its virtual scheduling form) keeps one number
+for each limit and key: the theoretical arrival time, at which the calls so far would have arrived
+had they kept to the rate. Nothing has to be swept, and two processes that share a store share the
+limit. Pure: the time is an argument, in nanoseconds since the Unix epoch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from remit.model import RateLimit
+
+
+class Verdict(NamedTuple):
+    """Whether the calls fit."""
+
+    arrival: int | None
+    """They fit: the arrival time to keep if they run. None: they do not fit."""
+    retry_at: int | None = None
+    """When they would fit. None: they fit now, or never will."""
+
+
+def admit(arrival: int | None, now: int, limit: RateLimit, cost: int = 1) -> Verdict:
+    """Whether ``cost`` calls at ``now`` keep within ``limit``.
+
+    In any window of length W at most ``burst + W * calls / period`` calls are allowed, never one
+    more: the interval between calls is rounded up to whole nanoseconds. A ``now`` before an earlier
+    one frees nothing.
+
+    Args:
+        arrival: what is kept for this limit and key, None for nothing yet.
+        now: nanoseconds since the Unix epoch.
+        limit: the limit.
+        cost: how many calls, at least 1.
+    """
+    if limit.calls < 1 or cost < 1 or cost > limit.burst:
+        return Verdict(None)
+    interval = -(-limit.period // limit.calls)
+    base = now if arrival is None or arrival < now else arrival
+    following = base + cost * interval
+    retry_at = following - limit.burst * interval
+    if retry_at > now:
+        return Verdict(None, retry_at)
+    return Verdict(following)

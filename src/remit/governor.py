@@ -1,0 +1,500 @@
+"""Admit and settle: the only place where decisions meet state.
+
+Every public method takes a ``Transaction`` first and is meant to be the whole of it::
+
+    admission = store.write(lambda t: governor.admit(t, request))
+
+What it reads, decides, counts and records becomes durable together, or none of it. I/O, clock and
+randomness are not handled here: the store commits, and clock and entropy are passed in. A closure
+may run again, so nothing is kept between calls.
+
+``admit`` works in this order: close what is overdue, decide, carry the obligations out on the call
+and decide on what comes of it, look for an approval, count against the limits. All of that is
+worked out before the first write, so a refusal of any kind leaves no half-counted call behind. What
+a call takes is taken all or none, in one place (``_within``), and given back or charged in
+``settle``: a budget is one more thing to take there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from remit import approvals, budgets, canonical, ledger, sessions
+from remit.approvals import Approval, ApprovalState
+from remit.errors import ApprovalError, InvalidRequest, SettlementError, StoreCorrupt
+from remit.journal import SWEEP, Step
+from remit.model import (
+    AccessRequest,
+    ActionId,
+    ActionState,
+    Admission,
+    AdmittedAction,
+    ApprovalId,
+    Decision,
+    Digest,
+    Effect,
+    Facts,
+    Mode,
+    Outcome,
+    Principal,
+    RateLimit,
+    Reason,
+    Session,
+    SessionId,
+    Settlement,
+)
+from remit.policy import PolicySet
+from remit.ruling import Ruling, denied, limited, rejected, rule, rule_on_result, unchanged
+from remit.storage import Transaction
+
+LEASE = 600_000_000_000
+"""Nanoseconds until an admitted action that nobody settled counts as ``unknown``: ten minutes."""
+
+
+class _Verdict(Struct, frozen=True, kw_only=True):
+    """Whether a call is granted, and what is to be stored for it. Nothing is written yet."""
+
+    decision: Decision
+    granted: bool = False
+    arrivals: Sequence[tuple[RateLimit, str, int]] = ()
+    """The limits that it counts against: key and new arrival time of each."""
+    retry_at: int | None = None
+    approval: Approval | None = None
+    """The approval that it waits for or uses, as it will be stored."""
+    closed: Approval | None = None
+    """An earlier approval that this call finds expired or pointless."""
+
+
+class Governor:
+    """Decides on actions and keeps the record of them.
+
+    Safe to share between threads: it holds no state of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        policies: Callable[[], PolicySet],
+        clock: Callable[[], int],
+        entropy: Callable[[int], bytes],
+        lease: int = LEASE,
+        max_depth: int = sessions.MAX_DEPTH,
+    ) -> None:
+        """Join a governor to its surroundings.
+
+        Args:
+            policies: gives the policy in force; called once for each step.
+            clock: nanoseconds since the Unix epoch.
+            entropy: that many random bytes, fit for secrets.
+            lease: nanoseconds within which an admitted action is to be settled.
+            max_depth: how many levels deep agents may delegate.
+        """
+        self._policies = policies
+        self._clock = clock
+        self._entropy = entropy
+        self._lease = lease
+        self._max_depth = max_depth
+
+    # Sessions
+
+    def open_session(
+        self,
+        t: Transaction,
+        principal: Principal,
+        intent: str | None = None,
+        parent: SessionId | None = None,
+        session_id: SessionId | None = None,
+    ) -> Session:
+        """Open a session and record it.
+
+        With a ``parent`` this is delegation: the new session acts on behalf of the parent's
+        principal, starts with the parent's labels, and is one level deeper.
+
+        Raises:
+            InvalidRequest: the id is taken or unusable, or the parent cannot delegate.
+        """
+        step = self._begin(t)
+        caller = None
+        if parent is not None:
+            caller = t.session(parent)
+            if caller is None:
+                raise InvalidRequest("there is no such parent session; open it first")
+        chosen = session_id if session_id is not None else SessionId(step.new_id("s"))
+        session = sessions.start(
+            chosen, principal, step.now, intent=intent, parent=caller, max_depth=self._max_depth
+        )
+        if t.session(chosen) is not None:
+            raise InvalidRequest(f"session {chosen} exists; leave the id out to get a new one")
+        args, values = step.seal(None if intent is None else {"intent": intent})
+        record = ledger.session(session, now=step.now, args=args, note=step.note)
+        t.put_session(session)
+        step.append(record, values)
+        return session
+
+    def end_session(self, t: Transaction, session_id: SessionId) -> Session:
+        """End a session and record it. Its labels join the session that delegated to it.
+
+        Ending it again changes nothing. An action that is still running can be settled.
+
+        Raises:
+            InvalidRequest: there is no such session.
+        """
+        session = t.session(session_id)
+        if session is None:
+            raise InvalidRequest("there is no such session; nothing was ended")
+        if session.ended_at is not None:
+            return session
+        step = self._begin(t)
+        ended = sessions.end(session, step.now)
+        t.put_session(ended)
+        step.hand_up(ended)
+        step.append(ledger.session(ended, now=step.now, args=None, note=step.note))
+        return ended
+
+    # Actions
+
+    def admit(self, t: Transaction, request: AccessRequest) -> Admission:
+        """Decide on one request, and record the decision.
+
+        Under ``Mode.SHADOW`` everything that policy, a limit or an obligation would stop is granted
+        as it came. What no policy can allow binds in every mode: no such session, another's, an
+        ended one, a request that does not fit into a record.
+
+        Raises:
+            InvalidRequest: the request is malformed; nothing was recorded.
+        """
+        policies = self._policies()
+        step = self._begin(t)
+        carrier = sessions.carrier(t.session(request.session), request)
+        if isinstance(carrier, Reason):
+            return self._stopped(step, request, policies, carrier)
+        session = step.close_overdue(carrier)
+        ruling = rule(policies, request, Facts(now=step.now, session=session))
+        digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
+        verdict = self._verdict(step, ruling, digest, policies.limits_for(ruling.ran))
+        labels = (*policies.tool(request.action.name).returns, *ruling.labels)
+        return self._admitted(step, ruling, verdict, digest, session, labels)
+
+    def settle(
+        self, t: Transaction, action_id: ActionId, request: AccessRequest, outcome: Outcome
+    ) -> Settlement:
+        """Decide on the outcome of an admitted action, and record it. Once only.
+
+        Args:
+            t: the transaction.
+            action_id: from the admission.
+            request: as it ran: with the admission's ``arguments`` where those are set.
+            outcome: what came of it. Its result is a checked JSON value.
+
+        Raises:
+            SettlementError: no such action, settled before, or not the request that was admitted.
+        """
+        policies = self._policies()
+        step = self._begin(t)
+        action = _unsettled(t.action(action_id), action_id, request)
+        session = _session_of(t, action)
+        late = action.state is ActionState.EXPIRED
+        facts = Facts(now=step.now, session=session)
+        ruling = rule_on_result(policies, action, request, facts, outcome)
+        joined = sessions.join(session, ruling.labels)
+        sealed = outcome.error if outcome.result is None else outcome.result
+        commitment, values = step.seal(sealed)
+        record = ledger.outcome(
+            action,
+            outcome,
+            now=step.now,
+            said=ruling.decision,
+            shown=not ruling.withheld,
+            principal=request.principal,
+            result=commitment,
+            labels=sessions.added(session, joined),
+            note="late: it corrects the outcome unknown" if late else step.note,
+        )
+        t.put_action(replace(action, state=ActionState.SETTLED))
+        step.keep(session, joined)
+        position = step.append_outcome(record, values)
+        redacted = not ruling.withheld and ruling.shown is not outcome.result
+        return Settlement(
+            id=action_id,
+            decision=ruling.decision,
+            position=position,
+            withheld=ruling.withheld and outcome.status in ("ok", "error"),
+            labels=joined.labels,
+            redacted=redacted,
+            result=ruling.shown if redacted else None,
+            late=late,
+        )
+
+    def expire(self, t: Transaction, limit: int = SWEEP) -> int:
+        """Close what is overdue: actions nobody settled, approvals nobody used. Their number."""
+        step = self._begin(t)
+        overdue = t.overdue_actions(None, step.now, limit)
+        for action in overdue:
+            step.close(action, _session_of(t, action))
+        moved = [
+            (approval, approvals.expire(approval, step.now))
+            for approval in t.approvals(approvals.OPEN, limit)
+        ]
+        expired = [after for before, after in moved if after is not before]
+        for approval in expired:
+            step.move(approval)
+        return len(overdue) + len(expired)
+
+    # Approvals
+
+    def approve(
+        self, t: Transaction, approval_id: ApprovalId, by: Principal, reason: str = ""
+    ) -> Approval:
+        """One person's yes, recorded. The approval as it now stands.
+
+        Raises:
+            ApprovalError: there is none, or it cannot be approved (by this person, now).
+        """
+        step = self._begin(t)
+        revision = self._policies().revision
+        approval = _approval(t, approval_id)
+        moved = approvals.approve(approval, by, step.now, revision, reason)
+        return step.move(moved, by, reason)
+
+    def reject(
+        self, t: Transaction, approval_id: ApprovalId, by: Principal, reason: str = ""
+    ) -> Approval:
+        """One person's no, recorded. The same call is denied until the approval's end.
+
+        Raises:
+            ApprovalError: there is none, or it cannot be rejected (by this person, now).
+        """
+        step = self._begin(t)
+        moved = approvals.reject(_approval(t, approval_id), by, step.now, reason)
+        return step.move(moved, by, reason)
+
+    def withdraw(
+        self, t: Transaction, approval_id: ApprovalId, by: Principal, reason: str = ""
+    ) -> Approval:
+        """Take an open approval back, recorded.
+
+        Raises:
+            ApprovalError: there is none, it is closed, or ``by`` has no part in it.
+        """
+        step = self._begin(t)
+        moved = approvals.withdraw(_approval(t, approval_id), by, step.now, reason)
+        return step.move(moved, by, reason)
+
+    # The log
+
+    def adopt(self, t: Transaction) -> int:
+        """Keep the policy in force beside the log and record that it is. The record's position.
+
+        To be called when a policy is loaded, before the first request that it decides.
+        """
+        policies = self._policies()
+        step = self._begin(t)
+        t.put_document(policies.revision, policies.bundle)
+        return step.append(
+            ledger.policy(policies.revision, policies.mode, now=step.now, note=step.note)
+        )
+
+    def erase(
+        self, t: Transaction, positions: Sequence[int], by: Principal, reason: str = ""
+    ) -> int:
+        """Erase the values beside some records, and record that. The new record's position.
+
+        The copies of the arguments that approvals hold go too; an open one is withdrawn, because
+        nobody could see any more what it is for.
+
+        Raises:
+            InvalidRequest: one of the records has no values (any more); nothing was erased.
+        """
+        step = self._begin(t)
+        for position in positions:
+            if not t.erase(position):
+                raise InvalidRequest(
+                    f"record {position} has no values, or they were erased before; nothing was "
+                    "erased now"
+                )
+            step.erase_approval(position)
+        args, values = step.seal({"reason": reason} if reason else None)
+        record = ledger.erasure(positions, by, now=step.now, args=args, note=step.note)
+        return step.append(record, values)
+
+    # Steps
+
+    def _verdict(
+        self,
+        step: Step,
+        ruling: Ruling,
+        digest: Digest,
+        limits: Sequence[tuple[RateLimit, str]],
+    ) -> _Verdict:
+        """Whether the call is granted: by policy, within its limits, by an approval."""
+        decision = ruling.decision
+        shadow = decision.mode is Mode.SHADOW
+        if decision.effect is Effect.ALLOW:
+            return _within(step, decision, limits)
+        if decision.effect is Effect.DENY or shadow:
+            return _Verdict(decision=decision, granted=shadow)
+        held = self._held(step, ruling, digest)
+        approval = held.approval
+        if approval is None or approval.state is not ApprovalState.APPROVED:
+            return held
+        within = _within(step, decision, limits)
+        if not within.granted:
+            return within
+        used = approvals.use(approval, step.now, decision.revision)
+        return replace(within, approval=used)
+
+    def _held(self, step: Step, ruling: Ruling, digest: Digest) -> _Verdict:
+        """The approval for exactly this call: the one there is, or a new one to wait for."""
+        decision, request, now = ruling.decision, ruling.ran, step.now
+        found = step.t.approval_for(digest)
+        closed = None
+        if found is not None:
+            current = approvals.expire(found, now)
+            if current.state in approvals.OPEN and not approvals.answers(current, decision):
+                current = approvals.supersede(current, now, "other rules hold the call now")
+            if current.state in approvals.OPEN:
+                return _Verdict(decision=decision, approval=current)
+            if current.state is ApprovalState.REJECTED and now < current.expires_at:
+                return _Verdict(decision=denied(decision, rejected(current)))
+            closed = None if current is found else current
+        asked = approvals.hold(
+            ApprovalId(step.new_id("ap")),
+            decision=decision,
+            digest=digest,
+            session=request.session,
+            requester=request.principal,
+            tool=request.action.name,
+            arguments=ruling.ran_arguments,
+            now=now,
+        )
+        return _Verdict(decision=decision, approval=asked, closed=closed)
+
+    def _admitted(
+        self,
+        step: Step,
+        ruling: Ruling,
+        verdict: _Verdict,
+        digest: Digest,
+        session: Session,
+        labels: tuple[str, ...],
+    ) -> Admission:
+        """Write what was worked out; first the record is tried, as only that can be refused."""
+        t, request = step.t, ruling.request
+        approval = verdict.approval
+        rewritten = ruling.ran is not request
+        admission = Admission(
+            id=ActionId(step.new_id("a")),
+            granted=verdict.granted,
+            decision=verdict.decision,
+            position=-1,
+            digest=digest,
+            approval=None if approval is None else approval.id,
+            lease_until=step.now + self._lease if verdict.granted else 0,
+            arguments=ruling.ran.arguments if rewritten and verdict.granted else None,
+            retry_at=verdict.retry_at,
+        )
+        recorded = step.append_decision(admission, ruling, verdict.arrivals)
+        if recorded.decision is not admission.decision:
+            return recorded
+        if verdict.closed is not None:
+            step.move(verdict.closed)
+        if approval is not None:
+            t.put_approval(approval)
+        if verdict.granted:
+            for _, key, arrival in verdict.arrivals:
+                t.put_arrival(key, arrival)
+            t.put_session(sessions.count(session, request.action.name))
+            t.put_action(
+                AdmittedAction(
+                    id=admission.id,
+                    session=session.id,
+                    tool=request.action.name,
+                    digest=digest,
+                    revision=admission.decision.revision,
+                    admitted_at=step.now,
+                    lease_until=admission.lease_until,
+                    labels=labels,
+                    obligations=ruling.later,
+                )
+            )
+        return recorded
+
+    def _stopped(
+        self, step: Step, request: AccessRequest, policies: PolicySet, reason: Reason
+    ) -> Admission:
+        """Refuse, in every mode, what the session cannot carry."""
+        decision = Decision(
+            effect=Effect.DENY, revision=policies.revision, reasons=(reason,), mode=policies.mode
+        )
+        ruling = unchanged(decision, request)
+        admission = Admission(
+            id=ActionId(step.new_id("a")),
+            granted=False,
+            decision=decision,
+            position=-1,
+            digest=ledger.digest(request, ruling.arguments, policies.revision),
+        )
+        return step.append_decision(admission, ruling)
+
+    def _begin(self, t: Transaction) -> Step:
+        return Step.begin(t, self._clock(), self._entropy)
+
+
+def _within(step: Step, decision: Decision, limits: Sequence[tuple[RateLimit, str]]) -> _Verdict:
+    """Take the call from every limit that applies, all or none."""
+    taken = []
+    hits = []
+    for limit, key in limits:
+        fit = budgets.admit(step.t.arrival(key), step.now, limit)
+        if fit.arrival is not None:
+            taken.append((limit, key, fit.arrival))
+        else:
+            hits.append((limit, fit.retry_at))
+    if not hits:
+        return _Verdict(decision=decision, granted=True, arrivals=taken)
+    limit, retry_at = max(hits, key=_longest)
+    return _Verdict(
+        decision=denied(decision, limited(limit, step.now, retry_at)),
+        granted=decision.mode is Mode.SHADOW,
+        retry_at=retry_at,
+    )
+
+
+def _longest(hit: tuple[RateLimit, int | None]) -> float:
+    return math.inf if hit[1] is None else hit[1]
+
+
+def _approval(t: Transaction, approval_id: ApprovalId) -> Approval:
+    approval = t.approval(approval_id)
+    if approval is None:
+        raise ApprovalError("there is no such approval; see the list of open ones")
+    return approval
+
+
+def _session_of(t: Transaction, action: AdmittedAction) -> Session:
+    session = t.session(action.session)
+    if session is None:
+        raise StoreCorrupt(f"action {action.id} is there but its session is not; restore the store")
+    return session
+
+
+def _unsettled(
+    action: AdmittedAction | None, action_id: ActionId, request: AccessRequest
+) -> AdmittedAction:
+    """The action, if ``request`` may settle it."""
+    if action is None:
+        raise SettlementError(f"there is no admitted action {action_id}; nothing was settled")
+    if action.state is ActionState.SETTLED:
+        raise SettlementError(f"action {action_id} is settled; an outcome is recorded only once")
+    arguments = canonical.encode(request.arguments)
+    digest = ledger.digest(request, arguments, action.revision)
+    if digest != action.digest or request.session != action.session:
+        raise SettlementError(
+            f"action {action_id} was admitted for another request; settle it with the request as "
+            "it ran"
+        )
+    return action
