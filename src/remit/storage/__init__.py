@@ -42,9 +42,11 @@ class Snapshot(Protocol):
 
     def session(self, session_id: SessionId) -> Session | None:
         """The session as stored, or None."""
+        ...
 
     def action(self, action_id: ActionId) -> AdmittedAction | None:
         """An admitted action, or None."""
+        ...
 
     def overdue_actions(
         self, session_id: SessionId | None, now: int, limit: int
@@ -53,30 +55,39 @@ class Snapshot(Protocol):
 
         ``session_id`` None looks at all sessions.
         """
+        ...
 
     def arrival(self, key: str) -> int | None:
         """The theoretical arrival time (ns) that GCRA keeps under ``key``."""
+        ...
 
     def approval(self, approval_id: ApprovalId) -> Approval | None:
         """One approval, or None."""
+        ...
 
     def approval_for(self, digest: Digest) -> Approval | None:
         """The newest approval bound to ``digest``, whatever its state."""
+        ...
 
     def approvals(self, states: Sequence[ApprovalState], limit: int) -> Sequence[Approval]:
         """Approvals in any of ``states``, oldest first."""
+        ...
 
     def document(self, revision: Revision) -> bytes | None:
         """The policy bundle stored under ``revision``, as canonical JSON."""
+        ...
 
     def latest(self) -> int:
         """Time of the newest record (ns since the epoch), 0 for an empty log."""
+        ...
 
     def log_size(self) -> int:
         """Number of records."""
+        ...
 
     def records(self, start: int, stop: int) -> Iterator[LoggedRecord]:
         """Records ``start <= position < stop`` in order."""
+        ...
 
     def hashes(self, indexes: Sequence[int]) -> Sequence[bytes]:
         """Stored tree hashes, 32 bytes each, by stored-hash index (``audit.merkle``).
@@ -84,12 +95,15 @@ class Snapshot(Protocol):
         Raises:
             StoreCorrupt: one of them is missing.
         """
+        ...
 
     def values(self, position: int) -> SealedValues | None:
         """The erasable values of a record; None when it has none or they were erased."""
+        ...
 
     def checkpoint(self) -> bytes | None:
         """The newest signed checkpoint (a C2SP signed note), or None."""
+        ...
 
 
 class Transaction(Snapshot, Protocol):
@@ -97,27 +111,35 @@ class Transaction(Snapshot, Protocol):
 
     def put_session(self, session: Session) -> None:
         """Insert or replace a session."""
+        ...
 
     def put_action(self, action: AdmittedAction) -> None:
         """Insert or replace an admitted action."""
+        ...
 
     def put_arrival(self, key: str, at: int) -> None:
         """Keep a theoretical arrival time (ns)."""
+        ...
 
     def put_approval(self, approval: Approval) -> None:
         """Insert or replace an approval."""
+        ...
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:
         """Keep a policy bundle; a second write under the same revision changes nothing."""
+        ...
 
     def append(self, body: bytes, *, at: int, values: SealedValues | None = None) -> int:
         """Append one record to the log, extend the tree by it, and return its position."""
+        ...
 
     def erase(self, position: int) -> bool:
         """Erase the values of a record; False when there were none. The record stays."""
+        ...
 
     def put_checkpoint(self, note: bytes) -> None:
         """Keep the newest signed checkpoint."""
+        ...
 
 
 class Store(Protocol):
@@ -134,15 +156,19 @@ class Store(Protocol):
         Raises:
             StoreError: nothing that ``work`` did has happened.
         """
+        ...
 
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
         """Like ``write``, without blocking the calling thread (for event loops)."""
+        ...
 
     def read(self, work: Callable[[Snapshot], T]) -> T:
         """Run ``work`` on a consistent view of what is committed."""
+        ...
 
     def close(self) -> None:
         """Finish running work and release the store. A second call does nothing."""
+        ...
 
 
 __all__ = ["LoggedRecord", "SealedValues", "Snapshot", "Store", "Transaction"]

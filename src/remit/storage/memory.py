@@ -1,0 +1,270 @@
+"""The store in memory: the same behaviour as on disk, for tests and for what need not last."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from remit.approvals import Approval, ApprovalState
+from remit.audit import merkle
+from remit.errors import StoreCorrupt, StoreError
+from remit.model import (
+    ActionId,
+    ActionState,
+    AdmittedAction,
+    ApprovalId,
+    Digest,
+    Revision,
+    Session,
+    SessionId,
+)
+from remit.storage import LoggedRecord, SealedValues, Snapshot, Transaction
+from remit.storage.encoding import decode_action, decode_approval, decode_session, encode
+
+T = TypeVar("T")
+
+
+class _Contents:
+    """Everything in the store. Structs are kept as bytes, so no caller shares an object with it."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[SessionId, bytes] = {}
+        self.actions: dict[ActionId, bytes] = {}
+        self.open_leases: dict[ActionId, tuple[int, ActionId, SessionId]] = {}
+        self.arrivals: dict[str, int] = {}
+        self.approvals: dict[ApprovalId, bytes] = {}
+        self.documents: dict[Revision, bytes] = {}
+        self.values: dict[int, SealedValues] = {}
+        self.checkpoint: dict[None, bytes] = {}
+        self.records: list[LoggedRecord] = []
+        self.hashes: list[bytes] = []
+
+
+class MemorySnapshot:
+    """``Snapshot`` over the contents of a ``MemoryStore``."""
+
+    def __init__(self, contents: _Contents) -> None:
+        self._contents = contents
+
+    def session(self, session_id: SessionId) -> Session | None:
+        """The session as stored, or None."""
+        body = self._contents.sessions.get(session_id)
+        return None if body is None else decode_session(body)
+
+    def action(self, action_id: ActionId) -> AdmittedAction | None:
+        """An admitted action, or None."""
+        body = self._contents.actions.get(action_id)
+        return None if body is None else decode_action(body)
+
+    def overdue_actions(
+        self, session_id: SessionId | None, now: int, limit: int
+    ) -> Sequence[AdmittedAction]:
+        """Actions still admitted whose lease ended at or before ``now``, oldest lease first."""
+        overdue = sorted(
+            (lease, action_id)
+            for lease, action_id, session in self._contents.open_leases.values()
+            if lease <= now and session_id in (None, session)
+        )
+        return [decode_action(self._contents.actions[item[1]]) for item in overdue[:limit]]
+
+    def arrival(self, key: str) -> int | None:
+        """The theoretical arrival time (ns) kept under ``key``."""
+        return self._contents.arrivals.get(key)
+
+    def approval(self, approval_id: ApprovalId) -> Approval | None:
+        """One approval, or None."""
+        body = self._contents.approvals.get(approval_id)
+        return None if body is None else decode_approval(body)
+
+    def approval_for(self, digest: Digest) -> Approval | None:
+        """The newest approval bound to ``digest``, whatever its state."""
+        bound = [approval for approval in self._oldest_first() if approval.digest == digest]
+        return bound[-1] if bound else None
+
+    def approvals(self, states: Sequence[ApprovalState], limit: int) -> Sequence[Approval]:
+        """Approvals in any of ``states``, oldest first."""
+        return [approval for approval in self._oldest_first() if approval.state in states][:limit]
+
+    def document(self, revision: Revision) -> bytes | None:
+        """The policy bundle stored under ``revision``."""
+        return self._contents.documents.get(revision)
+
+    def latest(self) -> int:
+        """Time of the newest record (ns since the epoch), 0 for an empty log."""
+        records = self._contents.records
+        return records[-1].at if records else 0
+
+    def log_size(self) -> int:
+        """Number of records."""
+        return len(self._contents.records)
+
+    def records(self, start: int, stop: int) -> Iterator[LoggedRecord]:
+        """Records ``start <= position < stop`` in order."""
+        return iter(self._contents.records[max(start, 0) : max(stop, 0)])
+
+    def hashes(self, indexes: Sequence[int]) -> Sequence[bytes]:
+        """Stored tree hashes, 32 bytes each, by stored index.
+
+        Raises:
+            StoreCorrupt: one of them is missing.
+        """
+        stored = self._contents.hashes
+        for index in indexes:
+            if not 0 <= index < len(stored):
+                raise StoreCorrupt(f"Tree hash {index} is missing from the store.")
+        return [stored[index] for index in indexes]
+
+    def values(self, position: int) -> SealedValues | None:
+        """The erasable values of a record; None when it has none or they were erased."""
+        return self._contents.values.get(position)
+
+    def checkpoint(self) -> bytes | None:
+        """The newest signed checkpoint (a C2SP signed note), or None."""
+        return self._contents.checkpoint.get(None)
+
+    def _oldest_first(self) -> list[Approval]:
+        approvals = [decode_approval(body) for body in self._contents.approvals.values()]
+        return sorted(approvals, key=lambda approval: approval.created_at)
+
+
+class MemoryTransaction(MemorySnapshot):
+    """``Transaction`` over the contents of a ``MemoryStore``; it can undo what it did."""
+
+    def __init__(self, contents: _Contents) -> None:
+        super().__init__(contents)
+        self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
+        self._size = len(contents.records)
+
+    def undo(self) -> None:
+        """Put everything back as it was when the transaction began."""
+        for table, key, value in reversed(self._undo):
+            if value is None:
+                table.pop(key, None)
+            else:
+                table[key] = value
+        del self._contents.records[self._size :]
+        del self._contents.hashes[merkle.stored_count(self._size) :]
+
+    def put_session(self, session: Session) -> None:
+        """Insert or replace a session."""
+        self._put(self._contents.sessions, session.id, encode(session))
+
+    def put_action(self, action: AdmittedAction) -> None:
+        """Insert or replace an admitted action."""
+        self._put(self._contents.actions, action.id, encode(action))
+        is_open = action.state is ActionState.ADMITTED
+        lease = (action.lease_until, action.id, action.session) if is_open else None
+        self._put(self._contents.open_leases, action.id, lease)
+
+    def put_arrival(self, key: str, at: int) -> None:
+        """Keep a theoretical arrival time (ns)."""
+        self._put(self._contents.arrivals, key, at)
+
+    def put_approval(self, approval: Approval) -> None:
+        """Insert or replace an approval."""
+        self._put(self._contents.approvals, approval.id, encode(approval))
+
+    def put_document(self, revision: Revision, bundle: bytes) -> None:
+        """Keep a policy bundle; a second write under the same revision changes nothing."""
+        if revision not in self._contents.documents:
+            self._put(self._contents.documents, revision, bundle)
+
+    def append(self, body: bytes, *, at: int, values: SealedValues | None = None) -> int:
+        """Append one record to the log, extend the tree by it, and return its position."""
+        position = len(self._contents.records)
+        self._contents.hashes += merkle.append(position, merkle.leaf_hash(body), self.hashes)
+        self._contents.records.append(LoggedRecord(position=position, at=at, body=body))
+        if values is not None:
+            self._put(self._contents.values, position, values)
+        return position
+
+    def erase(self, position: int) -> bool:
+        """Erase the values of a record; False when there were none. The record stays."""
+        held = position in self._contents.values
+        self._put(self._contents.values, position, None)
+        return held
+
+    def put_checkpoint(self, note: bytes) -> None:
+        """Keep the newest signed checkpoint."""
+        self._put(self._contents.checkpoint, None, note)
+
+    def _put(self, table: dict[Any, Any], key: Any, value: Any) -> None:
+        """Set a row, or remove it when ``value`` is None; remember what was there."""
+        self._undo.append((table, key, table.get(key)))
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value
+
+
+class MemoryStore:
+    """A store that lives as long as the process. Nothing in it is durable."""
+
+    def __init__(self) -> None:
+        self._contents = _Contents()
+        self._mutex = threading.Lock()
+        self._inside = threading.local()
+        self._closed = False
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a transaction; when it raises, nothing it did has happened.
+
+        Raises:
+            StoreError: the store is closed, or the call came from inside a closure.
+        """
+        with self._turn():
+            transaction = MemoryTransaction(self._contents)
+            try:
+                return work(transaction)
+            except BaseException:
+                transaction.undo()
+                raise
+
+    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+        """Like ``write``, with the result as a future (which is done already)."""
+        future: Future[T] = Future()
+        with self._turn():
+            transaction = MemoryTransaction(self._contents)
+            try:
+                value = work(transaction)
+            except BaseException as error:  # noqa: BLE001 (the future raises it)
+                transaction.undo()
+                future.set_exception(error)
+                return future
+        future.set_result(value)
+        return future
+
+    def read(self, work: Callable[[Snapshot], T]) -> T:
+        """Run ``work`` on what is committed."""
+        with self._turn():
+            return work(MemorySnapshot(self._contents))
+
+    def close(self) -> None:
+        """Take no more work. A second call does nothing."""
+        self._closed = True
+
+    def __enter__(self) -> MemoryStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One closure at a time; none may call the store that runs it."""
+        if getattr(self._inside, "running", False):
+            raise StoreError(
+                "A closure called the store that runs it. Inside a closure, use the transaction "
+                "it was given."
+            )
+        with self._mutex:
+            if self._closed:
+                raise StoreError("This store is closed. Open it again to go on.")
+            self._inside.running = True
+            try:
+                yield
+            finally:
+                self._inside.running = False

@@ -1,0 +1,227 @@
+"""How a SQLite file becomes a store: opening, schema, and the store's words for SQLite's errors."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from remit.errors import (
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+    StoreTooNew,
+)
+
+APPLICATION_ID = 0x52454D54
+"""``REMT`` in the header of the file, so that ``file`` and we know whose it is."""
+SCHEMA_VERSION = 1
+OLDEST_SQLITE = (3, 37, 0)
+"""STRICT tables."""
+
+_COULD_NOT_GROW = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+"""How SQLite names a quota or a file size limit; ENOSPC alone is SQLITE_FULL."""
+
+_SCHEMA = """
+CREATE TABLE records (
+    position INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    tree BLOB NOT NULL,      -- the Merkle hashes this record added, 32 bytes each, lowest first
+    body BLOB NOT NULL       -- the exact bytes whose hash is the leaf
+) STRICT;
+CREATE TABLE sealed (        -- erasable: what records commit to but do not contain
+    position INTEGER PRIMARY KEY REFERENCES records (position),
+    salt BLOB NOT NULL,
+    canonical BLOB NOT NULL
+) STRICT;
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE actions (
+    id TEXT PRIMARY KEY,
+    session TEXT NOT NULL,
+    lease_until INTEGER NOT NULL,
+    open INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX open_actions_by_session ON actions (session, lease_until) WHERE open;
+CREATE INDEX open_actions_by_lease ON actions (lease_until) WHERE open;
+CREATE TABLE arrivals (
+    key TEXT PRIMARY KEY,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE approvals (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    digest TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX approvals_by_digest ON approvals (digest, created_at);
+CREATE INDEX approvals_by_state ON approvals (state, created_at);
+CREATE TABLE documents (
+    revision TEXT PRIMARY KEY,
+    bundle BLOB NOT NULL
+) STRICT;
+CREATE TABLE checkpoint (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    note BLOB NOT NULL
+) STRICT;
+"""
+
+
+def translate(error: sqlite3.Error, path: Path) -> StoreError:
+    """The store's own error for one of SQLite's: what happened and what to do."""
+    code: int = getattr(error, "sqlite_errorcode", 0) or 0
+    detail = f"({getattr(error, 'sqlite_errorname', type(error).__name__)}: {error})"
+    primary = code & 0xFF
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
+        return StoreLocked(
+            f"{path} is locked: another process has been writing to it for too long. Nothing was "
+            f"written. Stop that process, or run one 'remit serve' for all of them. {detail}"
+        )
+    if primary == sqlite3.SQLITE_FULL or code in _COULD_NOT_GROW:
+        return StoreFull(
+            f"No room is left for {path}. Nothing was written. Free some space on that disk (or "
+            f"raise the quota or size limit); the store then goes on by itself. {detail}"
+        )
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        return _read_only(path, detail)
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreCorrupt(
+            f"{path} is damaged or is not a database. Keep the file as it is for examination, "
+            f"and go on with a backup or a new file. {detail}"
+        )
+    if primary == sqlite3.SQLITE_CANTOPEN and not os.access(path.parent, os.W_OK):
+        return _read_only(path, detail)
+    return StoreError(
+        f"{path} could not be used. Nothing was written. Check the disk and the system's log. "
+        f"{detail}"
+    )
+
+
+def _read_only(path: Path, detail: str) -> StoreReadOnly:
+    return StoreReadOnly(
+        f"{path} cannot be written. Nothing was written. Give this user write permission for the "
+        f"file and for its directory {path.parent} (SQLite keeps its journal there). {detail}"
+    )
+
+
+def prepare(path: Path) -> None:
+    """Check the place and create an empty file that only this user may read.
+
+    Raises:
+        StoreError: the place does not do, and why.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"This Python's SQLite is {sqlite3.sqlite_version}; Remit needs 3.37 or newer. Use a "
+            "newer Python build."
+        )
+    if path.is_dir():
+        raise StoreError(f"{path} is a directory. Give the name of a file, such as remit.db.")
+    if not path.parent.is_dir():
+        raise StoreError(f"The directory {path.parent} does not exist. Create it first.")
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        _sync_directory(path.parent)
+    except FileExistsError:
+        pass
+    except PermissionError as error:
+        raise _read_only(path, f"({error})") from error
+    except OSError as error:
+        raise StoreError(f"{path} could not be created: {error}.") from error
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the new file's name durable, not only its content."""
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def connect(path: Path, *, timeout: float, vfs: str | None, writes: bool) -> sqlite3.Connection:
+    """A connection set up as the store needs it. The file must exist.
+
+    Raises:
+        sqlite3.Error: SQLite could not open it.
+    """
+    uri = f"file:{quote(str(path))}?mode=rw" + (f"&vfs={quote(vfs)}" if vfs else "")
+    connection = sqlite3.connect(
+        uri,
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    try:
+        execute = connection.execute
+        execute("PRAGMA trusted_schema = OFF")
+        execute("PRAGMA mmap_size = 0")
+        execute("PRAGMA temp_store = MEMORY")
+        if writes:
+            execute("PRAGMA foreign_keys = ON")
+            execute("PRAGMA secure_delete = ON")  # erased values leave nothing in free pages
+            execute("PRAGMA cell_size_check = ON")
+        else:
+            execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Create the schema in an empty file, or check the one that is there.
+
+    Raises:
+        StoreTooNew: a newer Remit wrote it.
+        StoreError: it belongs to something else, or the disk cannot hold a write-ahead log.
+        sqlite3.Error: SQLite failed.
+    """
+    _check_version(connection, path)
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StoreError(
+            f"{path} is on a file system that cannot hold a write-ahead log (it answers "
+            f"{mode!r}). Put it on a local disk."
+        )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not _check_version(connection, path):
+            for statement in _SCHEMA.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file holds our schema; False when it is empty."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION_ID:
+        if application or connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            raise StoreError(
+                f"{path} is a database of another program. Choose another file name for Remit."
+            )
+        return False
+    if version > SCHEMA_VERSION:
+        raise StoreTooNew(
+            f"{path} was written by a newer Remit (schema {version}, this one knows "
+            f"{SCHEMA_VERSION}). Upgrade Remit, or open a copy made before its upgrade."
+        )
+    return True

@@ -1,0 +1,190 @@
+"""What a closure sees of a SQLite store when it reads: every question is one SQL statement."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from remit.approvals import Approval, ApprovalState
+from remit.audit import merkle
+from remit.errors import StoreCorrupt, StoreError
+from remit.model import (
+    ActionId,
+    AdmittedAction,
+    ApprovalId,
+    Digest,
+    Revision,
+    Session,
+    SessionId,
+)
+from remit.storage import LoggedRecord, SealedValues
+from remit.storage.encoding import decode_action, decode_approval, decode_session
+
+_PAGE = 256
+_VARIABLES = 500
+
+
+def locate(index: int) -> tuple[int, int]:
+    """Record that added the tree hash at stored ``index``, and the place among those it added."""
+    position = index // 2
+    while merkle.stored_count(position + 1) <= index:
+        position += 1
+    return position, index - merkle.stored_count(position)
+
+
+class SqliteSnapshot:
+    """``Snapshot`` over one connection that is inside a read transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._open = True
+
+    def end(self) -> None:
+        """From here on the snapshot refuses iteration: its transaction is over."""
+        self._open = False
+
+    def session(self, session_id: SessionId) -> Session | None:
+        """The session as stored, or None."""
+        row = self._row("SELECT body FROM sessions WHERE id = ?", session_id)
+        return decode_session(row[0]) if row else None
+
+    def action(self, action_id: ActionId) -> AdmittedAction | None:
+        """An admitted action, or None."""
+        row = self._row("SELECT body FROM actions WHERE id = ?", action_id)
+        return decode_action(row[0]) if row else None
+
+    def overdue_actions(
+        self, session_id: SessionId | None, now: int, limit: int
+    ) -> Sequence[AdmittedAction]:
+        """Actions still admitted whose lease ended at or before ``now``, oldest lease first."""
+        if session_id is None:
+            rows = self._rows(
+                "SELECT body FROM actions WHERE open AND lease_until <= ? "
+                "ORDER BY lease_until, id LIMIT ?",
+                now,
+                limit,
+            )
+        else:
+            rows = self._rows(
+                "SELECT body FROM actions WHERE open AND session = ? AND lease_until <= ? "
+                "ORDER BY lease_until, id LIMIT ?",
+                session_id,
+                now,
+                limit,
+            )
+        return [decode_action(row[0]) for row in rows]
+
+    def arrival(self, key: str) -> int | None:
+        """The theoretical arrival time (ns) kept under ``key``."""
+        row = self._row("SELECT at FROM arrivals WHERE key = ?", key)
+        return row[0] if row else None
+
+    def approval(self, approval_id: ApprovalId) -> Approval | None:
+        """One approval, or None."""
+        row = self._row("SELECT body FROM approvals WHERE id = ?", approval_id)
+        return decode_approval(row[0]) if row else None
+
+    def approval_for(self, digest: Digest) -> Approval | None:
+        """The newest approval bound to ``digest``, whatever its state."""
+        row = self._row(
+            "SELECT body FROM approvals WHERE digest = ? ORDER BY created_at DESC, number DESC "
+            "LIMIT 1",
+            digest,
+        )
+        return decode_approval(row[0]) if row else None
+
+    def approvals(self, states: Sequence[ApprovalState], limit: int) -> Sequence[Approval]:
+        """Approvals in any of ``states``, oldest first."""
+        names = sorted({state.value for state in states})
+        marks = ", ".join("?" * len(names))
+        rows = self._rows(
+            f"SELECT body FROM approvals WHERE state IN ({marks}) "  # noqa: S608 (only "?")
+            "ORDER BY created_at, number LIMIT ?",
+            *names,
+            limit,
+        )
+        return [decode_approval(row[0]) for row in rows]
+
+    def document(self, revision: Revision) -> bytes | None:
+        """The policy bundle stored under ``revision``."""
+        row = self._row("SELECT bundle FROM documents WHERE revision = ?", revision)
+        return row[0] if row else None
+
+    def latest(self) -> int:
+        """Time of the newest record (ns since the epoch), 0 for an empty log."""
+        return self._tail()[1]
+
+    def log_size(self) -> int:
+        """Number of records."""
+        return self._tail()[0]
+
+    def records(self, start: int, stop: int) -> Iterator[LoggedRecord]:
+        """Records ``start <= position < stop`` in order."""
+        self._check_valid()
+        cursor = self._connection.cursor()
+        cursor.execute(
+            "SELECT position, at, body FROM records WHERE position >= ? AND position < ? "
+            "ORDER BY position",
+            (start, stop),
+        )
+        while rows := cursor.fetchmany(_PAGE):
+            for position, at, body in rows:
+                yield LoggedRecord(position=position, at=at, body=body)
+                self._check_valid()
+
+    def hashes(self, indexes: Sequence[int]) -> Sequence[bytes]:
+        """Stored tree hashes, 32 bytes each, by stored index.
+
+        Raises:
+            StoreCorrupt: one of them is missing.
+        """
+        places = [locate(index) if index >= 0 else (-1, 0) for index in indexes]
+        wanted = iter(sorted({position for position, _ in places}))
+        trees: dict[int, bytes] = {}
+        while chunk := list(islice(wanted, _VARIABLES)):
+            marks = ", ".join("?" * len(chunk))
+            rows = self._rows(
+                f"SELECT position, tree FROM records WHERE position IN ({marks})",  # noqa: S608
+                *chunk,
+            )
+            trees.update(rows)
+        found = []
+        for index, (position, place) in zip(indexes, places, strict=True):
+            value = trees.get(position, b"")[32 * place : 32 * place + 32]
+            if len(value) != merkle.HASH_SIZE:
+                raise StoreCorrupt(
+                    f"Tree hash {index} (of record {position}) is missing from the store. Keep "
+                    "the file for examination; 'remit audit verify' says what still holds."
+                )
+            found.append(value)
+        return found
+
+    def values(self, position: int) -> SealedValues | None:
+        """The erasable values of a record; None when it has none or they were erased."""
+        row = self._row("SELECT salt, canonical FROM sealed WHERE position = ?", position)
+        return SealedValues(salt=row[0], canonical=row[1]) if row else None
+
+    def checkpoint(self) -> bytes | None:
+        """The newest signed checkpoint (a C2SP signed note), or None."""
+        row = self._row("SELECT note FROM checkpoint")
+        return row[0] if row else None
+
+    def _tail(self) -> tuple[int, int]:
+        """Number of records and the time of the newest."""
+        row = self._row("SELECT position + 1, at FROM records ORDER BY position DESC LIMIT 1")
+        return row if row else (0, 0)
+
+    def _check_valid(self) -> None:
+        if not self._open:
+            raise StoreError(
+                "Records were read after the closure that asked for them had ended. Collect what "
+                "you need inside the closure."
+            )
+
+    def _row(self, sql: str, *parameters: Any) -> Any:
+        return self._connection.execute(sql, parameters).fetchone()
+
+    def _rows(self, sql: str, *parameters: Any) -> list[Any]:
+        return self._connection.execute(sql, parameters).fetchall()

@@ -1,0 +1,381 @@
+"""What a closure sees of a SQLite store when it writes.
+
+The transaction of a shared commit keeps what every action writes in memory and gives it to SQLite
+in a few statements at the end, so a closure that raises is undone by dropping its writes. A
+question that memory cannot answer, and the rarer writes, go to SQLite at once, under a savepoint
+of that closure. Rows last seen are remembered for as long as no other process has written.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from remit.approvals import Approval
+from remit.audit import merkle
+from remit.model import (
+    ActionId,
+    ActionState,
+    AdmittedAction,
+    Revision,
+    Session,
+    SessionId,
+)
+from remit.storage import LoggedRecord, SealedValues
+from remit.storage.encoding import encode
+from remit.storage.snapshot import SqliteSnapshot
+
+T = TypeVar("T")
+
+REMEMBERED = 8192
+"""Rows of each kind kept in memory between transactions; all are dropped when there are more."""
+_NEVER = 1 << 63
+
+
+class _Writes:
+    """Rows not yet given to SQLite."""
+
+    __slots__ = ("actions", "arrivals", "records", "sealed", "sessions")
+
+    def __init__(self) -> None:
+        self.sessions: dict[SessionId, tuple[str, bytes]] = {}
+        self.actions: dict[ActionId, tuple[str, str, int, bool, bytes]] = {}
+        self.arrivals: dict[str, tuple[str, int]] = {}
+        self.records: list[tuple[int, int, bytes, bytes]] = []
+        self.sealed: list[tuple[int, bytes, bytes]] = []
+
+    def take(self, other: _Writes) -> None:
+        """Add the rows of ``other``, which are newer, and leave it empty."""
+        if other.sessions:
+            self.sessions.update(other.sessions)
+            other.sessions.clear()
+        if other.actions:
+            self.actions.update(other.actions)
+            other.actions.clear()
+        if other.arrivals:
+            self.arrivals.update(other.arrivals)
+            other.arrivals.clear()
+        if other.records:
+            self.records += other.records
+            other.records.clear()
+        if other.sealed:
+            self.sealed += other.sealed
+            other.sealed.clear()
+
+    def clear(self) -> None:
+        self.sessions.clear()
+        self.actions.clear()
+        self.arrivals.clear()
+        self.records.clear()
+        self.sealed.clear()
+
+    def flush(self, connection: sqlite3.Connection) -> None:
+        """Give all rows to SQLite."""
+        many = connection.executemany
+        if self.records:
+            many("INSERT INTO records VALUES (?, ?, ?, ?)", self.records)
+        if self.sealed:
+            many("INSERT INTO sealed VALUES (?, ?, ?)", self.sealed)
+        if self.sessions:
+            many(
+                "INSERT INTO sessions VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
+                self.sessions.values(),
+            )
+        if self.actions:
+            many(
+                "INSERT INTO actions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "session = excluded.session, lease_until = excluded.lease_until, "
+                "open = excluded.open, body = excluded.body",
+                self.actions.values(),
+            )
+        if self.arrivals:
+            many(
+                "INSERT INTO arrivals VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
+                self.arrivals.values(),
+            )
+        self.clear()
+
+
+class _Memory:
+    """Rows last seen, as the transaction sees them."""
+
+    __slots__ = ("actions", "arrivals", "sessions")
+
+    def __init__(self) -> None:
+        self.sessions: dict[SessionId, Session | None] = {}
+        self.actions: dict[ActionId, AdmittedAction | None] = {}
+        self.arrivals: dict[str, int | None] = {}
+
+    def take(self, other: _Memory) -> None:
+        """Add what ``other`` has seen, which is newer, and leave it empty."""
+        if other.sessions:
+            self.sessions.update(other.sessions)
+            other.sessions.clear()
+        if other.actions:
+            self.actions.update(other.actions)
+            other.actions.clear()
+        if other.arrivals:
+            self.arrivals.update(other.arrivals)
+            other.arrivals.clear()
+
+    def clear(self) -> None:
+        self.sessions.clear()
+        self.actions.clear()
+        self.arrivals.clear()
+
+    def trim(self) -> None:
+        for seen in (self.sessions, self.actions, self.arrivals):
+            if len(seen) > REMEMBERED:
+                seen.clear()
+
+
+class SqliteTransaction(SqliteSnapshot):
+    """``Transaction`` over the writing connection; one object serves all closures in turn."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self._own = _Writes()  # of the closure that is running
+        self._shared = _Writes()  # of the closures before it in this transaction
+        self._own_memory = _Memory()
+        self._memory = _Memory()
+        self._leases: dict[SessionId, int] = {}  # no open lease of the session ends before this
+        self._tree: dict[int, bytes] = {}  # stored tree hashes lately used
+        self._size = self._time = 0
+        self._before = (0, 0)
+        self._savepoint = False
+        self._version = -1
+
+    # What the leader does, in this order.
+
+    def begin(self) -> None:
+        """Start: what is remembered holds only if no other process has written since."""
+        version = self._row("PRAGMA data_version")[0]
+        if version != self._version:
+            self.forget()
+            self._size, self._time = super()._tail()
+            self._version = version
+
+    def run(self, work: Callable[[SqliteTransaction], T]) -> T:
+        """Run one closure; drop what it did when it raises."""
+        self._before = (self._size, self._time)
+        self._savepoint = False
+        try:
+            value = work(self)
+            if self._savepoint:
+                self._connection.execute("RELEASE closure")
+        except BaseException:
+            self._undo()
+            raise
+        self._shared.take(self._own)
+        self._memory.take(self._own_memory)
+        return value
+
+    def flush(self) -> None:
+        """Give SQLite everything that the closures wrote."""
+        self._shared.flush(self._connection)
+
+    def forget(self) -> None:
+        """Drop everything that is only in memory; ``begin`` reads it anew."""
+        self._own.clear()
+        self._shared.clear()
+        self._own_memory.clear()
+        self._memory.clear()
+        self._leases.clear()
+        self._tree.clear()
+        self._version = -1
+
+    def trim(self) -> None:
+        """Keep memory bounded."""
+        self._memory.trim()
+        if len(self._leases) > REMEMBERED:
+            self._leases.clear()
+        if len(self._tree) > REMEMBERED:
+            self._tree.clear()
+
+    def _undo(self) -> None:
+        self._own.clear()
+        self._own_memory.clear()
+        self._leases.clear()
+        self._size, self._time = self._before
+        if self._savepoint and self._connection.in_transaction:
+            self._connection.execute("ROLLBACK TO closure")
+            self._connection.execute("RELEASE closure")
+
+    def _mark(self) -> None:
+        """Open the savepoint of this closure, before anything of it reaches SQLite."""
+        if not self._savepoint:
+            self._shared.flush(self._connection)
+            self._connection.execute("SAVEPOINT closure")
+            self._savepoint = True
+
+    def _spill(self) -> None:
+        """Make SQLite see everything written so far."""
+        self._mark()
+        self._own.flush(self._connection)
+
+    # Reads: from memory where it knows, else from SQLite.
+
+    def session(self, session_id: SessionId) -> Session | None:
+        """The session as stored, or None."""
+        for seen in (self._own_memory.sessions, self._memory.sessions):
+            if session_id in seen:
+                return seen[session_id]
+        session = self._memory.sessions[session_id] = super().session(session_id)
+        return session
+
+    def action(self, action_id: ActionId) -> AdmittedAction | None:
+        """An admitted action, or None."""
+        for seen in (self._own_memory.actions, self._memory.actions):
+            if action_id in seen:
+                return seen[action_id]
+        action = self._memory.actions[action_id] = super().action(action_id)
+        return action
+
+    def arrival(self, key: str) -> int | None:
+        """The theoretical arrival time (ns) kept under ``key``."""
+        for seen in (self._own_memory.arrivals, self._memory.arrivals):
+            if key in seen:
+                return seen[key]
+        at = self._memory.arrivals[key] = super().arrival(key)
+        return at
+
+    def overdue_actions(
+        self, session_id: SessionId | None, now: int, limit: int
+    ) -> Sequence[AdmittedAction]:
+        """Actions still admitted whose lease ended at or before ``now``, oldest lease first."""
+        if session_id is not None and now < self._leases.get(session_id, 0):
+            return ()
+        self._spill()
+        overdue = super().overdue_actions(session_id, now, limit)
+        if session_id is not None and not overdue:
+            row = self._row(
+                "SELECT min(lease_until) FROM actions WHERE open AND session = ?", session_id
+            )
+            self._leases[session_id] = _NEVER if row[0] is None else row[0]
+        return overdue
+
+    def latest(self) -> int:
+        """Time of the newest record (ns since the epoch), 0 for an empty log."""
+        return self._time
+
+    def log_size(self) -> int:
+        """Number of records."""
+        return self._size
+
+    def records(self, start: int, stop: int) -> Iterator[LoggedRecord]:
+        """Records ``start <= position < stop`` in order."""
+        self._spill()
+        # Read at once: the statement must not stay open across the end of a savepoint.
+        rows = self._rows(
+            "SELECT position, at, body FROM records WHERE position >= ? AND position < ? "
+            "ORDER BY position",
+            start,
+            stop,
+        )
+        return (LoggedRecord(position=row[0], at=row[1], body=row[2]) for row in rows)
+
+    def hashes(self, indexes: Sequence[int]) -> Sequence[bytes]:
+        """Stored tree hashes, 32 bytes each, by stored index.
+
+        Raises:
+            StoreCorrupt: one of them is missing.
+        """
+        self._spill()
+        return super().hashes(indexes)
+
+    def values(self, position: int) -> SealedValues | None:
+        """The erasable values of a record; None when it has none or they were erased."""
+        self._spill()
+        return super().values(position)
+
+    # Writes: those of every action stay in memory, the rare ones go straight to SQLite.
+
+    def put_session(self, session: Session) -> None:
+        """Insert or replace a session."""
+        self._own.sessions[session.id] = (session.id, encode(session))
+        self._own_memory.sessions[session.id] = session
+
+    def put_action(self, action: AdmittedAction) -> None:
+        """Insert or replace an admitted action."""
+        lease = action.lease_until
+        is_open = action.state is ActionState.ADMITTED
+        self._own.actions[action.id] = (
+            action.id,
+            action.session,
+            lease,
+            is_open,
+            encode(action),
+        )
+        self._own_memory.actions[action.id] = action
+        if is_open and lease < self._leases.get(action.session, 0):
+            self._leases[action.session] = lease
+
+    def put_arrival(self, key: str, at: int) -> None:
+        """Keep a theoretical arrival time (ns)."""
+        self._own.arrivals[key] = (key, at)
+        self._own_memory.arrivals[key] = at
+
+    def put_approval(self, approval: Approval) -> None:
+        """Insert or replace an approval."""
+        self._mark()
+        self._connection.execute(
+            "INSERT INTO approvals (id, digest, state, created_at, body) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET digest = excluded.digest, state = excluded.state, "
+            "created_at = excluded.created_at, body = excluded.body",
+            (
+                approval.id,
+                approval.digest,
+                approval.state.value,
+                approval.created_at,
+                encode(approval),
+            ),
+        )
+
+    def put_document(self, revision: Revision, bundle: bytes) -> None:
+        """Keep a policy bundle; a second write under the same revision changes nothing."""
+        self._mark()
+        self._connection.execute(
+            "INSERT INTO documents VALUES (?, ?) ON CONFLICT DO NOTHING", (revision, bundle)
+        )
+
+    def append(self, body: bytes, *, at: int, values: SealedValues | None = None) -> int:
+        """Append one record to the log, extend the tree by it, and return its position."""
+        position = self._size
+        hashes = merkle.append(position, merkle.leaf_hash(body), self._known_hashes)
+        own = self._own
+        own.records.append((position, at, b"".join(hashes), body))
+        if values is not None:
+            own.sealed.append((position, values.salt, values.canonical))
+        self._tree.update(enumerate(hashes, merkle.stored_count(position)))
+        self._size = position + 1
+        self._time = at
+        return position
+
+    def erase(self, position: int) -> bool:
+        """Erase the values of a record; False when there were none. The record stays."""
+        self._spill()
+        cursor = self._connection.execute("DELETE FROM sealed WHERE position = ?", (position,))
+        self.erased = self.erased or cursor.rowcount > 0
+        return cursor.rowcount > 0
+
+    def put_checkpoint(self, note: bytes) -> None:
+        """Keep the newest signed checkpoint."""
+        self._mark()
+        self._connection.execute(
+            "INSERT INTO checkpoint VALUES (1, ?) ON CONFLICT DO UPDATE SET note = excluded.note",
+            (note,),
+        )
+
+    erased = False
+    """Whether values were erased since the write-ahead log was last emptied."""
+
+    def _known_hashes(self, indexes: Sequence[int]) -> Sequence[bytes]:
+        """Stored hashes of the right edge of the tree, nearly always from memory."""
+        tree = self._tree
+        try:
+            return [tree[index] for index in indexes]
+        except KeyError:
+            found = self.hashes(indexes)
+            tree.update(zip(indexes, found, strict=True))
+            return found
