@@ -1,0 +1,314 @@
+"""``Guard``: the one object that a program needs to put its agents under governance."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, overload
+
+from remit.errors import ConfigError, InvalidRequest
+from remit.guard.binding import ToolSignature
+from remit.guard.checkpoints import Checkpointer, check_log
+from remit.guard.enforcement import Enforcement
+from remit.guard.opening import KEY_FILE, STORE_FILE, beside, read_documents
+from remit.guard.permits import AsyncPermit, Permit
+from remit.guard.scope import SessionScope, current
+from remit.guard.steps import run
+from remit.guard.wrapping import GovernedTool, govern
+from remit.model import SessionId
+from remit.policy import PolicySet, load
+from remit.signing import FileSigner, Signer
+from remit.storage import Store
+from remit.storage.sqlite import SqliteStore
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CHECKPOINT_INTERVAL = 5.0
+"""Seconds of work after which the log is signed again."""
+
+
+class Guard:
+    """Governs the tools of agents in one process: decides, records, and only then lets them run.
+
+    Open it with ``Guard.open``; it may be shared by any number of threads and event loops.
+    """
+
+    def __init__(self, enforcement: Enforcement, source: Path, *, owns_store: bool) -> None:
+        """Join the parts; programs call ``Guard.open``."""
+        self._enforcement = enforcement
+        self._source = source
+        self._reloading = threading.Lock()
+        self._closing = weakref.finalize(self, _close, enforcement, owns_store)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        store: str | Path | Store | None = None,
+        key: str | Path | Signer | None = None,
+        wait: float = 0.0,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> Guard:
+        """Open a guard on a policy.
+
+        Args:
+            path: the policy document, or a folder of them.
+            store: the SQLite file (by default ``remit.db`` beside the policy), or a store that
+                the caller opened and will close.
+            key: the file of the key that signs the log (by default ``remit.key`` beside the
+                policy; made when it is not there), or a signer.
+            wait: seconds that a call waits for a person when it must be approved, before it
+                raises ``ApprovalRequired``.
+            clock: nanoseconds since the Unix epoch.
+
+        Raises:
+            ConfigError: there is no policy, or the key cannot be used.
+            PolicyError: the policy is faulty; the error lists every fault.
+            StoreError: the store cannot be opened.
+            AuditError: the log in the store is not the one that was signed.
+        """
+        source = Path(path)
+        policies = load(read_documents(source))
+        signer = _signer(key, beside(source, KEY_FILE))
+        opened, owned = _store(store, beside(source, STORE_FILE))
+        try:
+            opened.read(check_log)
+            enforcement = Enforcement(
+                store=opened,
+                policies=policies,
+                clock=clock,
+                wait=wait,
+                checkpointer=Checkpointer(opened, signer, CHECKPOINT_INTERVAL),
+            )
+            opened.write(enforcement.governor.adopt)
+        except BaseException:
+            if owned:
+                opened.close()
+            raise
+        return cls(enforcement, source, owns_store=owned)
+
+    @property
+    def policies(self) -> PolicySet:
+        """The policy in force. It cannot be changed, only replaced by ``reload``."""
+        return self._enforcement.policies
+
+    @property
+    def store(self) -> Store:
+        """Where state and the log live."""
+        return self._enforcement.store
+
+    def reload(self) -> PolicySet:
+        """Read the policy again and put it in force, from the next call on.
+
+        Raises:
+            ConfigError: it cannot be read. The policy in force stays.
+            PolicyError: it is faulty. The policy in force stays.
+            StoreError: it could not be recorded. The policy in force stays.
+        """
+        with self._reloading:
+            policies = load(read_documents(self._source))
+            if policies.revision != self.policies.revision:
+                self._enforcement.adopt(policies)
+        return self.policies
+
+    @overload
+    def tool(self, fn: Callable[P, R], /) -> Callable[P, R]: ...
+
+    @overload
+    def tool(
+        self, /, *, name: str | None = None, injected: Sequence[str] = ()
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+    def tool(
+        self,
+        fn: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        injected: Sequence[str] = (),
+    ) -> Callable[..., Any]:
+        """Govern a function: ``@guard.tool`` or ``@guard.tool(name="db.query")``.
+
+        The function keeps its kind (plain, async, generator, async generator), its signature and
+        its documentation. Put this decorator innermost, so that no other one keeps the original.
+
+        Args:
+            fn: the function.
+            name: the tool's name as policy sees it; by default the function's, for a method
+                ``Class.method``.
+            injected: parameters that the host fills in and policy does not see.
+        """
+        if fn is None:
+            return lambda function: self.wrap(function, name=name, injected=injected)
+        return self.wrap(fn, name=name, injected=injected)
+
+    def wrap(
+        self, fn: Callable[P, R], /, *, name: str | None = None, injected: Sequence[str] = ()
+    ) -> Callable[P, R]:
+        """Give the governed form of ``fn``, as ``tool`` does, and leave ``fn`` as it is.
+
+        Raises:
+            ConfigError: Python cannot read its signature, or ``injected`` names no parameter.
+        """
+        if isinstance(fn, staticmethod | classmethod):
+            kind = type(fn)
+            return kind(self.wrap(fn.__func__, name=name, injected=injected))
+        signature = ToolSignature(fn, name=name, injected=injected)
+        governed: Callable[P, R] = govern(
+            GovernedTool(self._enforcement, signature, fn), fn, signature.shown
+        )
+        return governed
+
+    def permit(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> Permit:
+        """Ask for one action that is done in a ``with`` block.
+
+        Args:
+            tool: the tool's name.
+            arguments: all its arguments, by name, as JSON.
+            context: facts for ``context.x`` in rules, over those of the session.
+
+        Raises:
+            InvalidArgument: the arguments or the context are not JSON.
+        """
+        return Permit(self._enforcement, tool, arguments, context)
+
+    def permit_async(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> AsyncPermit:
+        """Ask for one action that is done in an ``async with`` block; as ``permit``.
+
+        Raises:
+            InvalidArgument: the arguments or the context are not JSON.
+        """
+        return AsyncPermit(self._enforcement, tool, arguments, context)
+
+    def session(
+        self,
+        *,
+        agent: str,
+        user: str | None = None,
+        intent: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        trace: str | None = None,
+        keep: bool = False,
+    ) -> SessionScope:
+        """Open a session for an agent, to be used in ``with`` or ``async with``.
+
+        Inside another session of this guard this is delegation: an agent that is started by a
+        tool acts on behalf of the agent that called the tool.
+
+        Args:
+            agent: the agent's name. One that the policy does not declare is denied everything.
+            user: the person on whose behalf it acts.
+            intent: what it was asked to do.
+            context: facts for ``context.x`` in rules.
+            trace: W3C ``traceparent`` for the records.
+            keep: leave the session open when the block ends, for ``resume``.
+
+        Raises:
+            InvalidRequest: another user inside a session, an unusable intent, or delegation that
+                goes too deep.
+            Unavailable: the store did not answer.
+        """
+        outer = current(self._enforcement)
+        if outer is not None and user not in (None, outer.user):
+            raise InvalidRequest(
+                f"{agent} would be started in a session of {outer.agent} (user {outer.user}) on "
+                f"behalf of {user}. Leave that session first, or delegate without naming a user."
+            )
+        principal = self.policies.principal(agent, user=user if outer is None else None)
+        parent = None if outer is None else outer.id
+        stored = run(self.store, self._enforcement.open_session(principal, intent, parent))
+        inherited = {} if outer is None else outer.context
+        return SessionScope(
+            self._enforcement,
+            stored,
+            context={**inherited, **(context or {})},
+            trace=trace or (None if outer is None else outer.trace),
+            keep=keep,
+        )
+
+    def resume(
+        self,
+        session: str,
+        *,
+        context: Mapping[str, Any] | None = None,
+        trace: str | None = None,
+    ) -> SessionScope:
+        """Go on with a session by its id, in this or another process. Its end is up to ``end()``.
+
+        Raises:
+            InvalidRequest: there is no such session, or it has ended.
+        """
+        stored = self.store.read(lambda view: view.session(SessionId(session)))
+        if stored is None or stored.ended_at is not None:
+            what = "there is no such session" if stored is None else "it has ended"
+            raise InvalidRequest(f"session {session} cannot be resumed: {what}; open a new one")
+        return SessionScope(self._enforcement, stored, context=context, trace=trace, keep=True)
+
+    def close(self) -> None:
+        """Record what could not be recorded before, sign the log, and release the store.
+
+        A second call does nothing. A guard that is not closed is closed when the program ends.
+
+        Raises:
+            Unavailable: an outcome could still not be recorded.
+            AuditError: the log is not the one that was signed before.
+            ConfigError: the log could not be signed.
+            StoreError: the store failed.
+        """
+        self._closing()
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _close(enforcement: Enforcement, owns_store: bool) -> None:
+    store = enforcement.store
+    try:
+        run(store, enforcement.recover_all())
+        store.write(enforcement.checkpointer.sign)
+    finally:
+        if owns_store:
+            store.close()
+
+
+def _signer(key: str | Path | Signer | None, default: Path) -> Signer:
+    if key is None or isinstance(key, str | Path):
+        # The name is the log's origin; it tells the logs of two guards apart.
+        return FileSigner.open_or_create(key or default, f"remit-{secrets.token_hex(8)}")
+    return key
+
+
+def _store(store: str | Path | Store | None, default: Path) -> tuple[Store, bool]:
+    if store is None or isinstance(store, str | Path):
+        try:
+            return SqliteStore(Path(store or default)), True
+        except OSError as error:
+            raise ConfigError(f"{store or default}: the store cannot be opened: {error}") from error
+    return store, False

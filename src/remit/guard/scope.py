@@ -1,0 +1,199 @@
+"""Sessions in a program: which one a governed call belongs to.
+
+The current session is kept in a context variable. Tasks started in a session inherit it; threads
+do not, and a call in a thread that was not bound to a session is refused.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from msgspec.structs import replace
+
+from remit import canonical
+from remit.errors import RemitError
+from remit.guard.enforcement import Caller, Enforcement
+from remit.guard.steps import run, run_async
+from remit.model import Principal, Session, SessionId
+from remit.policy import PolicySet
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_current: contextvars.ContextVar[SessionScope | None] = contextvars.ContextVar(
+    "remit_session", default=None
+)
+
+
+def caller(enforcement: Enforcement, context: Mapping[str, Any] | None = None) -> Caller:
+    """Who calls in this context; nobody when there is no session."""
+    scope = current(enforcement)
+    if scope is None:
+        return Caller()
+    return Caller(
+        session=scope.id,
+        principal=scope.principal,
+        context={**scope.context, **context} if context else scope.context,
+        trace=scope.trace,
+    )
+
+
+def current(enforcement: Enforcement) -> SessionScope | None:
+    """The innermost session of this context that belongs to ``enforcement``, if there is one."""
+    scope = _current.get()
+    while scope is not None and scope.enforcement is not enforcement:
+        scope = scope.outer
+    return scope
+
+
+class SessionScope:
+    """One session of one agent, for use in ``with`` or ``async with``.
+
+    Made by ``Guard.session``, ``Guard.resume`` and ``delegate``. Governed calls inside the block
+    belong to it. Leaving the block ends the session, unless it was resumed or is to be kept.
+
+    Attributes:
+        id: its id; ``Guard.resume`` takes it.
+        agent: the agent that acts in it.
+        user: the person at the end of its chain, or None.
+    """
+
+    def __init__(
+        self,
+        enforcement: Enforcement,
+        stored: Session,
+        *,
+        context: Mapping[str, Any] | None = None,
+        trace: str | None = None,
+        keep: bool = False,
+    ) -> None:
+        self.enforcement = enforcement
+        self.id: SessionId = stored.id
+        self.agent = stored.principal.id
+        person = stored.principal.user
+        self.user = None if person is None else person.id
+        self.context: Mapping[str, Any] = canonical.check(dict(context or {}), "context")
+        self.trace = trace
+        self.outer: SessionScope | None = None
+        self._stored = stored.principal
+        self._keep = keep
+        self._token: contextvars.Token[SessionScope | None] | None = None
+        self._principal: tuple[PolicySet, Principal] | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """Who acts, with the roles that the policy in force gives to everyone along the chain."""
+        policies = self.enforcement.policies
+        if self._principal is None or self._principal[0] is not policies:
+            self._principal = (policies, _refreshed(policies, self._stored))
+        return self._principal[1]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the session has seen so far, read from the store."""
+        stored = self.enforcement.store.read(lambda view: view.session(self.id))
+        return () if stored is None else stored.labels
+
+    def delegate(
+        self, *, agent: str, intent: str | None = None, context: Mapping[str, Any] | None = None
+    ) -> SessionScope:
+        """Open a session for another agent that acts on behalf of this one.
+
+        Its rights are the intersection of both remits, it starts with this session's labels, and
+        what it has seen joins this session when it ends.
+
+        Raises:
+            InvalidRequest: this session has ended, or delegation would go too deep.
+            Unavailable: the store did not answer.
+        """
+        principal = self.enforcement.policies.principal(agent)
+        opened = self.enforcement.open_session(principal, intent, self.id)
+        stored = run(self.enforcement.store, opened)
+        return SessionScope(
+            self.enforcement, stored, context={**self.context, **(context or {})}, trace=self.trace
+        )
+
+    def bind(self, fn: Callable[P, R]) -> Callable[P, R]:
+        """Give ``fn`` as it runs in this session, for another thread or an executor."""
+
+        @functools.wraps(fn)
+        def bound(*args: P.args, **kwargs: P.kwargs) -> R:
+            context = contextvars.copy_context()
+            context.run(_current.set, self)
+            return context.run(fn, *args, **kwargs)
+
+        return bound
+
+    def end(self) -> None:
+        """End the session; it admits nothing more. Ending it again changes nothing.
+
+        Raises:
+            Unavailable: the store did not answer; the session is still open.
+        """
+        run(self.enforcement.store, self.enforcement.end_session(self.id))
+
+    def __enter__(self) -> SessionScope:
+        self._enter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+        if self._keep:
+            return
+        try:
+            self.end()
+        except RemitError as problem:
+            if error is None:
+                raise
+            error.add_note(str(problem))
+
+    async def __aenter__(self) -> SessionScope:
+        self._enter()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+        if self._keep:
+            return
+        try:
+            await run_async(self.enforcement.store, self.enforcement.end_session(self.id))
+        except RemitError as problem:
+            if error is None:
+                raise
+            error.add_note(str(problem))
+
+    def _enter(self) -> None:
+        if self._token is not None:
+            raise RuntimeError("this session is already entered; open another one or delegate")
+        self.outer = _current.get()
+        self._token = _current.set(self)
+
+    def _leave(self) -> None:
+        token, self._token = self._token, None
+        try:
+            if token is not None:
+                _current.reset(token)
+        except ValueError:
+            # Left in another context than it was entered in, as generator fixtures do.
+            _current.set(self.outer)
+
+
+def _refreshed(policies: PolicySet, stored: Principal) -> Principal:
+    caller = stored.on_behalf_of
+    if caller is not None and caller.kind != "person":
+        return replace(policies.principal(stored.id), on_behalf_of=_refreshed(policies, caller))
+    return policies.principal(stored.id, user=None if caller is None else caller.id)
