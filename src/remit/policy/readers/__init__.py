@@ -12,7 +12,7 @@ MAX_CHARACTERS = 65_536
 """Longest string that a reader looks at."""
 
 
-class UnreadableValue(ValueError):
+class UnreadableValue(ValueError):  # noqa: N818 (conditions report it as a state of the value)
     """A reader cannot be sure what a value means, so a condition on it errors and denies."""
 
 
