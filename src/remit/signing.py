@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -36,17 +37,17 @@ class Signer(Protocol):
     """Signs for one name. Both halves of the key belong together."""
 
     @property
+    @abstractmethod
     def vkey(self) -> VerifierKey:
         """The public half, to give to whoever verifies."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sign(self, message: bytes) -> bytes:
         """An Ed25519 signature, 64 bytes.
 
         Raises:
             ConfigError: the signer did not answer, or not with a signature of this key.
         """
-        raise NotImplementedError
 
 
 class FileSigner:
