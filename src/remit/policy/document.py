@@ -1,0 +1,142 @@
+"""The policy document as people write it, one struct per kind of entry.
+
+The structs are the single source of the document language: the reader (``reading.py``) checks
+documents against them, and the JSON Schema for editors is generated from them. What a document
+*means* (names that must exist, conditions, reachability) is checked in ``checking.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import Meta, Struct, field
+
+Word: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
+Words: TypeAlias = Word | Annotated[tuple[Word, ...], Meta(min_length=1)]
+Text: TypeAlias = Annotated[str, Meta(max_length=4000)]
+Class: TypeAlias = Literal["read", "write", "send", "execute", "pay", "delete", "admin"]
+Scope: TypeAlias = Literal["org", "team", "agent", "user", "session", "tool"]
+ArgumentType: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(string|int|number|bool|list|object|sql(:[a-z0-9_]+)?|shell|url|path|email|json)"
+        r"\??$",
+        description="A trailing ? makes the argument optional.",
+    ),
+]
+Duration: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$", description="Such as 30s, 30m, 12h, 7d.")
+]
+Positive: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+
+
+class Membership(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an agent or a person belongs to."""
+
+    roles: Words = ()
+    team: Word | None = None
+
+
+class Sends(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which arguments of a sending tool name the receivers, and which carry the content."""
+
+    to: Words = ()
+    what: Words = ()
+
+
+class Cost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one call costs. Information: this version charges nothing for it."""
+
+    usd: Annotated[float, Meta(ge=0)]
+
+
+class ToolEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the tools whose names match do. An undeclared tool counts as the worst class."""
+
+    match: Annotated[Words, Meta(description="Tool names; * stands for any characters.")]
+    does: Class | Annotated[tuple[Class, ...], Meta(min_length=1)] = "admin"
+    returns: Words | dict[Word, Words] = ()
+    sends: Sends | None = None
+    controls: Words = ()
+    arguments: dict[Word, ArgumentType] | None = None
+    schema: dict[str, Any] | None = None
+    cost: Cost | None = None
+
+
+class ObligationEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing that must be done for an allow to hold: exactly one of these keys."""
+
+    rewrite: dict[Word, Text] | None = None
+    cap: dict[Word, float] | None = None
+    redact: Words | None = None
+    label: Words | None = None
+
+
+class RuleEntry(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"self_approval": "self-approval"}
+):
+    """Who may or may not use which tools, when, and what must be done for it."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    tools: Annotated[Words, Meta(description="Tool names; * stands for any characters.")]
+    effect: Literal["allow", "ask", "defer", "deny"]
+    agents: Words | None = None
+    roles: Words | None = None
+    teams: Words | None = None
+    users: Words | None = None
+    does: Class | Annotated[tuple[Class, ...], Meta(min_length=1)] | None = None
+    on: Literal["call", "result"] = "call"
+    when: Annotated[str, Meta(max_length=20_000)] | None = None
+    after: Words | None = None
+    because: Text = ""
+    instead: Text = ""
+    approvers: Words | None = None
+    quorum: Annotated[int, Meta(ge=1, le=100)] | None = None
+    expires: Duration | None = None
+    self_approval: bool | None = None
+    obligations: tuple[ObligationEntry, ...] = ()
+
+
+class LimitEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is allowed in one period."""
+
+    calls: Positive
+
+
+class BudgetEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A limit and what it counts by."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    by: Scope | Annotated[tuple[Scope, ...], Meta(min_length=1)]
+    limit: LimitEntry
+    per: Annotated[str, Meta(pattern=r"^(second|minute|hour|day|[1-9][0-9]{0,8}(ms|s|m|h|d))$")]
+    burst: Positive | None = None
+    tools: Words | None = None
+
+
+class PolicyDocument(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"accept_open_default": "accept-open-default"},
+):
+    """One policy document. All documents that are loaded together make up one policy."""
+
+    remit: Annotated[Literal[1], Meta(description="Version of the language.")]
+    default: Literal["deny", "allow"] | None = None
+    mode: Literal["enforce", "shadow"] | None = None
+    accept_open_default: bool = False
+    define: dict[Word, Any] = field(default_factory=dict)
+    agents: dict[Word, Membership] = field(default_factory=dict)
+    people: dict[Word, Membership] = field(default_factory=dict)
+    tools: tuple[ToolEntry, ...] = ()
+    rules: tuple[RuleEntry, ...] = ()
+    budgets: tuple[BudgetEntry, ...] = ()
+
+
+def words(written: Words | None) -> tuple[str, ...]:
+    """One word or several, as several."""
+    if written is None:
+        return ()
+    return (written,) if isinstance(written, str) else written

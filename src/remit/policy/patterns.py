@@ -1,0 +1,62 @@
+"""Tool name patterns: plain text in which ``*`` stands for any run of characters, dots included.
+
+Patterns and names are compared in the form of ``text.name`` (NFKC, case-folded); callers pass them
+in that form.
+"""
+
+from __future__ import annotations
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a name fits a pattern. Linear in the length of the name for each ``*``."""
+    if "*" not in pattern:
+        return pattern == name
+    head, *middle, tail = pattern.split("*")
+    if len(name) < len(head) + len(tail) or not name.startswith(head) or not name.endswith(tail):
+        return False
+    at, stop = len(head), len(name) - len(tail)
+    for part in middle:
+        found = name.find(part, at, stop)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether every name that fits ``narrow`` also fits ``wide``.
+
+    A ``*`` in ``narrow`` is taken as one more character that only a ``*`` in ``wide`` can match.
+    """
+    return matches(wide, narrow)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some name fits both patterns."""
+    if "*" not in one:
+        return matches(other, one)
+    if "*" not in other:
+        return matches(one, other)
+    return _overlap(one, other)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Two patterns that both hold a ``*`` overlap when their fixed ends agree.
+
+    What is between the first and the last ``*`` of either can be laid one after the other.
+    """
+    head, other_head = one.partition("*")[0], other.partition("*")[0]
+    tail, other_tail = one.rpartition("*")[2], other.rpartition("*")[2]
+    heads = head.startswith(other_head) or other_head.startswith(head)
+    return heads and (tail.endswith(other_tail) or other_tail.endswith(tail))
+
+
+def specificity(pattern: str) -> tuple[int, int, str]:
+    """A key that orders patterns from the vaguest to the most exact.
+
+    A plain name is more exact than any pattern; then more fixed characters, then fewer ``*``.
+    """
+    stars = pattern.count("*")
+    if stars == 0:
+        return 1 << 30, 0, pattern
+    return len(pattern) - stars, -stars, pattern
