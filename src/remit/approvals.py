@@ -26,6 +26,7 @@ from remit.model import (
     Decision,
     Digest,
     Principal,
+    Reason,
     Revision,
     SessionId,
 )
@@ -102,7 +103,7 @@ def hold(
         tool=tool,
         arguments=arguments,
         rules=rules_of(decision),
-        because=" ".join(reason.because for reason in decision.reasons if reason.because),
+        because=" ".join(reason.because for reason in _holding(decision) if reason.because),
         terms=terms,
         created_at=now,
         expires_at=now + min(each.expires_after for each in terms),
@@ -116,7 +117,11 @@ def demanded(decision: Decision) -> tuple[ApprovalTerms, ...]:
 
 def rules_of(decision: Decision) -> tuple[str, ...]:
     """The ids of the rules that hold the request, in the order of the decision."""
-    return tuple(reason.rule for reason in decision.reasons if reason.effect is decision.effect)
+    return tuple(reason.rule for reason in _holding(decision))
+
+
+def _holding(decision: Decision) -> list[Reason]:
+    return [reason for reason in decision.reasons if reason.effect is decision.effect]
 
 
 def answers(approval: Approval, decision: Decision) -> bool:

@@ -8,6 +8,8 @@ limit. Pure: the time is an argument, in nanoseconds since the Unix epoch.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from remit.model import RateLimit
@@ -44,3 +46,42 @@ def admit(arrival: int | None, now: int, limit: RateLimit, cost: int = 1) -> Ver
     if retry_at > now:
         return Verdict(None, retry_at)
     return Verdict(following)
+
+
+class Taken(NamedTuple):
+    """The call fits every limit: each one with its key and the arrival time to keep."""
+
+    arrivals: Sequence[tuple[RateLimit, str, int]]
+
+
+class Exceeded(NamedTuple):
+    """The limit that holds the call up longest, and when it would let the call through."""
+
+    limit: RateLimit
+    retry_at: int | None
+    """None: never."""
+
+
+def take(
+    limits: Sequence[tuple[RateLimit, str]], arrival: Callable[[str], int | None], now: int
+) -> Taken | Exceeded:
+    """Take one call from every limit, or from none.
+
+    Args:
+        limits: those that apply, each with the key that it is counted under.
+        arrival: gives what is kept under a key.
+        now: nanoseconds since the Unix epoch.
+    """
+    taken = []
+    worst: Exceeded | None = None
+    for limit, key in limits:
+        following, retry_at = admit(arrival(key), now, limit)
+        if following is not None:
+            taken.append((limit, key, following))
+        elif worst is None or _wait(retry_at) > _wait(worst.retry_at):
+            worst = Exceeded(limit, retry_at)
+    return worst or Taken(taken)
+
+
+def _wait(retry_at: int | None) -> float:
+    return math.inf if retry_at is None else retry_at

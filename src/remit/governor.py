@@ -17,7 +17,6 @@ a call takes is taken all or none, in one place (``_within``), and given back or
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -446,26 +445,14 @@ class Governor:
 
 def _within(step: Step, decision: Decision, limits: Sequence[tuple[RateLimit, str]]) -> _Verdict:
     """Take the call from every limit that applies, all or none."""
-    taken = []
-    hits = []
-    for limit, key in limits:
-        fit = budgets.admit(step.t.arrival(key), step.now, limit)
-        if fit.arrival is not None:
-            taken.append((limit, key, fit.arrival))
-        else:
-            hits.append((limit, fit.retry_at))
-    if not hits:
-        return _Verdict(decision=decision, granted=True, arrivals=taken)
-    limit, retry_at = max(hits, key=_longest)
+    taken = budgets.take(limits, step.t.arrival, step.now)
+    if isinstance(taken, budgets.Taken):
+        return _Verdict(decision=decision, granted=True, arrivals=taken.arrivals)
     return _Verdict(
-        decision=denied(decision, limited(limit, step.now, retry_at)),
+        decision=denied(decision, limited(taken.limit, step.now, taken.retry_at)),
         granted=decision.mode is Mode.SHADOW,
-        retry_at=retry_at,
+        retry_at=taken.retry_at,
     )
-
-
-def _longest(hit: tuple[RateLimit, int | None]) -> float:
-    return math.inf if hit[1] is None else hit[1]
 
 
 def _approval(t: Transaction, approval_id: ApprovalId) -> Approval:

@@ -17,7 +17,6 @@ from remit.approvals import Approval
 from remit.errors import InvalidArgument, ObligationError
 from remit.model import (
     AccessRequest,
-    Admission,
     AdmittedAction,
     Decision,
     Effect,
@@ -228,25 +227,3 @@ def rejected(approval: Approval) -> Reason:
         because=f"{approval.closed_by} rejected this call ({approval.id}){said}.",
         instead="Do it another way, or talk to them; asking again does not help.",
     )
-
-
-def refusal(admission: Admission, tool: str) -> str:
-    """What an agent is told of a call that was not granted: what happened, and what to do next."""
-    decision = admission.decision
-    if admission.approval is not None:
-        head = (
-            f"{tool} was not run yet: a person must approve it (approval {admission.approval}). "
-            "Once it is approved, make exactly the same call again; it then runs once."
-        )
-        return " ".join([head, *_because(decision)])
-    return " ".join([f"{tool} was not run.", *_because(decision)])
-
-
-def _because(decision: Decision) -> list[str]:
-    """Each reason that had the decision's effect, with its place and its advice."""
-    parts = []
-    for reason in decision.reasons:
-        if reason.effect is decision.effect:
-            place = f"{reason.rule}, {reason.at}" if reason.at is not None else reason.rule
-            parts += [part for part in (reason.because, f"[{place}]", reason.instead) if part]
-    return parts
