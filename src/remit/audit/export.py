@@ -15,6 +15,7 @@ Lines end in a newline. Pure: lines in, lines out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, TypeAlias
 
@@ -30,6 +31,8 @@ MAX_LINE = 16 * 1024 * 1024
 
 VALUES = b"values "
 POLICY = b"policy "
+
+_VALUES_LINE = re.compile(rb"values ([0-9a-f]{64}) (.+)\n")
 
 ValuesReader: TypeAlias = Callable[[int], tuple[bytes, bytes] | None]
 """Salt and canonical JSON of the values of the record at a position; None if there are none."""
@@ -107,13 +110,10 @@ def parse_values(line: bytes) -> tuple[bytes, bytes]:
     Raises:
         AuditError: it is malformed.
     """
-    salt, blank, canonical = line.removeprefix(VALUES).removesuffix(b"\n").partition(b" ")
-    try:
-        if not blank or salt != salt.lower():
-            raise ValueError
-        return bytes.fromhex(salt.decode("ascii")), canonical
-    except ValueError:
-        raise AuditError("a line of values must be: values, salt in hex, canonical JSON") from None
+    match = _VALUES_LINE.fullmatch(line)
+    if match is None:
+        raise AuditError("a line of values must be: values, salt in hex, canonical JSON")
+    return bytes.fromhex(match[1].decode()), match[2]
 
 
 def _bundle(body: bytes, document: DocumentReader) -> bytes | None:

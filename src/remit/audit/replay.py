@@ -101,6 +101,8 @@ class Replay:
             return
         if record.mode != "shadow":
             self._check_granted(position, record)
+        for limit in record.limits:
+            self._count(position, limit, record.at * 1000)
         self.open[action] = OpenAction(
             position, action, record.session, record.digest, record.lease
         )
@@ -117,8 +119,6 @@ class Replay:
             )
         if record.approval is not None:
             self._use(position, record.approval, record.digest)
-        for limit in record.limits:
-            self._count(position, limit, record.at * 1000)
 
     def _use(self, position: int, approval: str, digest: str | None) -> None:
         if approval not in self._approved:

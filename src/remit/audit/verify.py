@@ -190,7 +190,7 @@ class _Verification:
             if line[-1:] != b"\n":
                 raise AuditError("the line is cut off or too long")
             if self._record is None:
-                raise AuditError("there is no record that it could belong to")
+                raise AuditError("there is no record before it")
             if line.startswith(VALUES):
                 self._values(self._record, line)
             elif line.startswith(POLICY):
@@ -198,7 +198,8 @@ class _Verification:
             else:
                 raise AuditError("it is neither a record nor what belongs to one")
         except AuditError as problem:
-            self._report(position, "attachment", f"the line under this record: {problem}")
+            where = position if position >= 0 else None
+            self._report(where, "attachment", f"a line that is no record: {problem}")
 
     def _values(self, record: Record, line: bytes) -> None:
         salt, canonical = parse_values(line)
