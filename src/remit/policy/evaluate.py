@@ -147,10 +147,8 @@ class _Evaluator:
                 return self._variable(node, elements)
             case Member() | Index() | Presence():
                 return self._part(node, polarity, elements)
-            case Unary(operator="!"):
-                return not self.condition(node.operand, -polarity, elements)
             case Unary():
-                return operations.negated(self.value(node.operand, 0, elements), node.offset)
+                return self._unary(node, polarity, elements)
             case Binary():
                 return self._binary(node, polarity, elements)
             case Logic():
@@ -164,9 +162,11 @@ class _Evaluator:
                 return self._method(node, polarity, elements)
             case Comprehension():
                 return self._comprehension(node, polarity, elements)
-            case ListDisplay():
-                return [self.value(item, 0, elements) for item in node.items]
-        assert isinstance(node, MapDisplay)
+        return self._display(cast("ListDisplay | MapDisplay", node), elements)
+
+    def _display(self, node: ListDisplay | MapDisplay, elements: _Elements) -> Any:
+        if isinstance(node, ListDisplay):
+            return [self.value(item, 0, elements) for item in node.items]
         return {
             cast(Constant, key).value: self.value(entry, 0, elements) for key, entry in node.entries
         }
@@ -206,15 +206,19 @@ class _Evaluator:
     def _record(self, node: Node, elements: _Elements) -> Any:
         if isinstance(node, FunctionCall):
             return self._read(node, elements)
-        match cast(Variable, node).name:
-            case "now":
-                return operations.moment(self._scope.now)
-            case "user" if self._scope.user is None:
-                operations.no_user(node.offset)
-            case name:
-                return getattr(self._scope, name)
+        name = cast(Variable, node).name
+        if name == "now":
+            return operations.moment(self._scope.now)
+        if name == "user" and self._scope.user is None:
+            operations.no_user(node.offset)
+        return getattr(self._scope, name)
 
     # Operators
+
+    def _unary(self, node: Unary, polarity: int, elements: _Elements) -> Any:
+        if node.operator == "!":
+            return not self.condition(node.operand, -polarity, elements)
+        return operations.negated(self.value(node.operand, 0, elements), node.offset)
 
     def _binary(self, node: Binary, polarity: int, elements: _Elements) -> Any:
         left, right = self.value(node.left, 0, elements), self.value(node.right, 0, elements)
@@ -222,7 +226,7 @@ class _Evaluator:
             case "==":
                 return comparison.equal(left, right, polarity > 0, node.at)
             case "!=":
-                # Not equal is the negation of equal, so a generous `==` makes it the harder to hold.
+                # The negation of equal: read generously, `==` holds more often and this less.
                 return not comparison.equal(left, right, polarity < 0, node.at)
             case "in":
                 return comparison.is_in(left, right, polarity > 0, self._limit, node.at)

@@ -51,7 +51,6 @@ _RESERVED = frozenset(
     {"as", "break", "const", "continue", "else", "for", "function", "if", "import", "in", "let"}
     | {"loop", "package", "namespace", "return", "var", "void", "while"}
 )
-)
 
 # Words that other languages put between two values, and what to write here.
 _INFIX = {
