@@ -16,7 +16,7 @@ from remit.guard.steps import Flow
 from remit.model import Outcome, Settlement
 
 
-class OpenAction:
+class RunningAction:
     """One admitted action on its way to its outcome. Settles itself when it is dropped."""
 
     __slots__ = ("__weakref__", "_enforcement", "_settled", "began", "granted")

@@ -15,14 +15,14 @@ from remit.errors import ConfigError, InvalidRequest
 from remit.guard.binding import ToolSignature
 from remit.guard.checkpoints import Checkpointer, check_log
 from remit.guard.enforcement import Enforcement
-from remit.guard.opening import KEY_FILE, STORE_FILE, beside, read_documents
+from remit.guard.opening import KEY_FILE, PUBLIC_FILE, STORE_FILE, beside, read_documents
 from remit.guard.permits import AsyncPermit, Permit
 from remit.guard.scope import SessionScope, current
 from remit.guard.steps import run
 from remit.guard.wrapping import GovernedTool, govern
 from remit.model import SessionId
 from remit.policy import PolicySet, load
-from remit.signing import FileSigner, Signer
+from remit.signing import FileSigner, Signer, write_vkey
 from remit.storage import Store
 from remit.storage.sqlite import SqliteStore
 
@@ -63,7 +63,8 @@ class Guard:
             store: the SQLite file (by default ``remit.db`` beside the policy), or a store that
                 the caller opened and will close.
             key: the file of the key that signs the log (by default ``remit.key`` beside the
-                policy; made when it is not there), or a signer.
+                policy; made when it is not there, with ``remit.pub`` for those who verify), or a
+                signer.
             wait: seconds that a call waits for a person when it must be approved, before it
                 raises ``ApprovalRequired``.
             clock: nanoseconds since the Unix epoch.
@@ -299,10 +300,15 @@ def _close(enforcement: Enforcement, owns_store: bool) -> None:
 
 
 def _signer(key: str | Path | Signer | None, default: Path) -> Signer:
-    if key is None or isinstance(key, str | Path):
-        # The name is the log's origin; it tells the logs of two guards apart.
-        return FileSigner.open_or_create(key or default, f"remit-{secrets.token_hex(8)}")
-    return key
+    if key is not None and not isinstance(key, str | Path):
+        return key
+    path = Path(key or default)
+    # The name is the log's origin; it tells the logs of two guards apart.
+    signer = FileSigner.open_or_create(path, f"remit-{secrets.token_hex(8)}")
+    public = path.with_name(PUBLIC_FILE)
+    if not public.exists():
+        write_vkey(public, signer.vkey)
+    return signer
 
 
 def _store(store: str | Path | Store | None, default: Path) -> tuple[Store, bool]:

@@ -8,6 +8,7 @@ from remit.errors import ConfigError
 
 STORE_FILE = "remit.db"
 KEY_FILE = "remit.key"
+PUBLIC_FILE = "remit.pub"
 _SUFFIXES = (".yaml", ".yml")
 _MAX_DOCUMENT = 8 * 1024 * 1024
 

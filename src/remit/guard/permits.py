@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from remit import canonical
-from remit.guard.actions import OpenAction
+from remit.guard.actions import RunningAction
 from remit.guard.enforcement import Enforcement, Granted
 from remit.guard.scope import caller
 from remit.guard.steps import Flow, run, run_async
@@ -38,7 +38,7 @@ class _AskedPermit:
         self._tool = tool
         self._asked = canonical.check(dict(arguments), "args")
         self._context = canonical.check(dict(context or {}), "context")
-        self._action: OpenAction | None = None
+        self._action: RunningAction | None = None
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -65,7 +65,7 @@ class _AskedPermit:
             self._asked,
             lambda _: None,
         )
-        self._action = OpenAction(self._enforcement, granted)
+        self._action = RunningAction(self._enforcement, granted)
         self._action.began = True
 
     def _leaving(self, error: BaseException | None) -> Flow[None]:

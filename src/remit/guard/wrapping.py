@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, TypeAlias
 
 from remit.errors import Withheld
-from remit.guard.actions import OpenAction
+from remit.guard.actions import RunningAction
 from remit.guard.binding import BoundCall, ToolSignature
 from remit.guard.enforcement import Enforcement
 from remit.guard.hiding import HiddenFunction, copy_looks
@@ -21,7 +21,7 @@ from remit.model import Action
 MAX_ITEMS = 10_000
 """Most items of a generator that are kept for its record, or held back until they were decided."""
 
-Begun: TypeAlias = tuple[OpenAction, Any]
+Begun: TypeAlias = tuple[RunningAction, Any]
 """An admitted action, and what its function returned when it was started."""
 
 
@@ -47,7 +47,7 @@ class GovernedTool:
         """
         return self._signature.bind(args, kwargs)
 
-    def admit(self, call: BoundCall) -> Flow[OpenAction]:
+    def admit(self, call: BoundCall) -> Flow[RunningAction]:
         """Ask for one call.
 
         Raises:
@@ -56,9 +56,9 @@ class GovernedTool:
         granted = yield from self.enforcement.admit(
             caller(self.enforcement), self._action, call.arguments, call.adopt
         )
-        return OpenAction(self.enforcement, granted)
+        return RunningAction(self.enforcement, granted)
 
-    def start(self, action: OpenAction, call: BoundCall) -> Any:
+    def start(self, action: RunningAction, call: BoundCall) -> Any:
         """Run the function, or begin to: what an async or generator function returns."""
         action.began = True
         return self._hidden.call(action.granted.admission, call.args, call.kwargs)
@@ -66,13 +66,13 @@ class GovernedTool:
     def begin(self, *args: Any, **kwargs: Any) -> Begun:
         """Bind, ask and start, blocking."""
         call = self.bind(args, kwargs)
-        action: OpenAction = self.run(self.admit(call))
+        action: RunningAction = self.run(self.admit(call))
         return action, self.start(action, call)
 
     async def begin_async(self, *args: Any, **kwargs: Any) -> Begun:
         """Bind, ask and start, in an event loop."""
         call = self.bind(args, kwargs)
-        action: OpenAction = await self.run_async(self.admit(call))
+        action: RunningAction = await self.run_async(self.admit(call))
         return action, self.start(action, call)
 
     def run(self, flow: Flow[Any]) -> Any:
@@ -83,7 +83,7 @@ class GovernedTool:
         """Carry out a flow in an event loop."""
         return await run_async(self.enforcement.store, flow)
 
-    def holds_items(self, action: OpenAction) -> bool:
+    def holds_items(self, action: RunningAction) -> bool:
         """Whether the items of a generator are held back until its whole result was decided on.
 
         So it is when policy looks at this tool's result, or when the result puts labels on the
@@ -112,7 +112,7 @@ def _wrapper(tool: GovernedTool, fn: Callable[..., Any]) -> Callable[..., Any]:
 def _function(tool: GovernedTool) -> Callable[..., Any]:
     def governed(*args: Any, **kwargs: Any) -> Any:
         call = tool.bind(args, kwargs)
-        action: OpenAction = tool.run(tool.admit(call))
+        action: RunningAction = tool.run(tool.admit(call))
         try:
             value = tool.start(action, call)
         except BaseException as error:
@@ -123,7 +123,7 @@ def _function(tool: GovernedTool) -> Callable[..., Any]:
     return governed
 
 
-def _handed_out(tool: GovernedTool, action: OpenAction, value: Any) -> Any:
+def _handed_out(tool: GovernedTool, action: RunningAction, value: Any) -> Any:
     """The result of a plain function; one that is yet to run is governed until it has."""
     if inspect.iscoroutine(value):
         return _awaited(tool, action, value)
@@ -146,7 +146,7 @@ def _async_function(tool: GovernedTool) -> Callable[..., Any]:
     return governed
 
 
-async def _awaited(tool: GovernedTool, action: OpenAction, running: Any) -> Any:
+async def _awaited(tool: GovernedTool, action: RunningAction, running: Any) -> Any:
     try:
         value = await running
     except BaseException as error:
@@ -225,7 +225,7 @@ def _async_generator(
 
 
 async def _closed(
-    tool: GovernedTool, action: OpenAction, items: AsyncGenerator[Any, Any], error: BaseException
+    tool: GovernedTool, action: RunningAction, items: AsyncGenerator[Any, Any], error: BaseException
 ) -> None:
     try:
         await items.aclose()
