@@ -33,7 +33,7 @@ class Discrepancy(Struct, frozen=True):
     """What was found and what it means."""
 
 
-class OpenAction(Struct, frozen=True):
+class UnsettledAction(Struct, frozen=True):
     """A granted action whose outcome is not in the log (so far)."""
 
     position: int
@@ -52,13 +52,13 @@ class Replay:
     """Reads records in order and tells ``report`` what does not hold."""
 
     def __init__(self, report: Report) -> None:
-        self.open: dict[str, OpenAction] = {}
+        self.open: dict[str, UnsettledAction] = {}
         self.first_at: int | None = None
         self.last_at = 0
         self.counts: dict[str, int] = {}
         """Records by kind."""
         self._report = report
-        self._expired: dict[str, OpenAction] = {}
+        self._expired: dict[str, UnsettledAction] = {}
         self._approved: dict[str, str | None] = {}
         self._arrivals: dict[str, int] = {}
         self._seen = _Seen()
@@ -103,7 +103,7 @@ class Replay:
             self._check_granted(position, record)
         for limit in record.limits:
             self._count(position, limit, record.at * 1000)
-        self.open[action] = OpenAction(
+        self.open[action] = UnsettledAction(
             position, action, record.session, record.digest, record.lease
         )
 

@@ -24,7 +24,7 @@ from remit.audit.export import MAX_LINE, POLICY, VALUES, ExportHeader, parse_hea
 from remit.audit.merkle import Frontier
 from remit.audit.note import MAX_NOTE, VerifierKey
 from remit.audit.record import Record, commitment, parse_record
-from remit.audit.replay import Discrepancy, OpenAction, Replay
+from remit.audit.replay import Discrepancy, Replay, UnsettledAction
 from remit.errors import AuditError
 
 MAX_LISTED = 100
@@ -59,7 +59,7 @@ class VerificationReport(Struct, frozen=True, kw_only=True):
     discrepancies: tuple[Discrepancy, ...]
     """The first ``MAX_LISTED`` about records, after all those about the log as a whole."""
     open_count: int
-    open_actions: tuple[OpenAction, ...]
+    open_actions: tuple[UnsettledAction, ...]
     """Granted actions without a recorded outcome: the first ``MAX_LISTED``."""
 
     @property
