@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from remit import approvals, budgets, canonical, ledger, sessions
 from remit.approvals import Approval, ApprovalState
 from remit.errors import ApprovalError, InvalidRequest, SettlementError, StoreCorrupt
+from remit.fulfilment import Ruling, denied, limited, rejected, rule, rule_on_result, unchanged
 from remit.journal import SWEEP, Step
 from remit.model import (
     AccessRequest,
@@ -47,7 +48,6 @@ from remit.model import (
     Settlement,
 )
 from remit.policy import PolicySet
-from remit.ruling import Ruling, denied, limited, rejected, rule, rule_on_result, unchanged
 from remit.storage import Transaction
 
 LEASE = 600_000_000_000

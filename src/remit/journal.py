@@ -15,6 +15,7 @@ from remit import approvals, canonical, ledger, sessions
 from remit.approvals import Approval
 from remit.audit.record import Record, encode_record, parse_record
 from remit.errors import AuditError
+from remit.fulfilment import Ruling
 from remit.model import (
     ActionState,
     Admission,
@@ -27,7 +28,6 @@ from remit.model import (
     Reason,
     Session,
 )
-from remit.ruling import Ruling
 from remit.storage import SealedValues, Transaction
 
 SWEEP = 1000

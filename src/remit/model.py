@@ -229,7 +229,8 @@ class Reason(Struct, frozen=True, kw_only=True):
 
     Built-in rule ids of policy: ``default``, ``rule-error``, ``missing-fact``, ``unknown-agent``,
     ``look-alike-name``. Of state: ``rate-limit``, ``obligation``, ``outcome-missing``,
-    ``session-unknown``, ``session-principal``, ``session-ended``, ``record-too-large``.
+    ``session-unknown``, ``session-principal``, ``session-ended``, ``record-too-large``,
+    ``approval-rejected``.
     """
 
     rule: str
