@@ -17,12 +17,15 @@ from remit.policy.readers import UnreadableValue, text_of
 from remit.text import invisibles, normal
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_EXPANDED = re.compile(r"^~|[\\$*?\[\]{}`]|%[0-9a-fA-F]{2}|^[A-Za-z]:|^[A-Za-z][A-Za-z0-9+.-]*://")
+_EXPANDED = re.compile(
+    r"^~|[\\*?{}`]|\$[\w{(]|%[0-9a-fA-F]{2}"
+    r"|^[A-Za-z]:|^[A-Za-z][A-Za-z0-9+.-]*://"
+)
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class PathReading(Struct, frozen=True, kw_only=True):
-    """One path, normalised: no ``.``, no empty parts, ``..`` only where a relative path leads up."""
+    """One path, normalised: no ``.``, no empty parts, ``..`` only at the start of a relative one."""
 
     normal: str
     name: str
@@ -40,13 +43,16 @@ class PathReading(Struct, frozen=True, kw_only=True):
                 root that is no plain path.
         """
         base = _normalised(_plain(root))
-        absolute = base.startswith("/")
-        if self.real is not None and absolute:
-            spelled = not self.normal.startswith("/") or _is_below(self.normal, base)
-            return spelled and _is_below(self.real, base)
-        if absolute != self.normal.startswith("/"):
-            raise UnreadableValue("path(): a relative path was not resolved, so it may be anywhere")
-        return _is_below(self.normal, base)
+        if base.startswith("/") == self.normal.startswith("/"):
+            below = _is_below(self.normal, base)
+            if self.real is None:
+                return below
+            if base.startswith("/"):
+                return below and _is_below(self.real, base)
+            return below and not _moved(self.normal, self.real)
+        if self.real is None or not base.startswith("/"):
+            raise UnreadableValue("path(): a relative path that was not resolved")
+        return _is_below(self.real, base)
 
 
 def read(value: object, resolved: Mapping[str, str] = _NOTHING) -> PathReading:
@@ -66,14 +72,14 @@ def read(value: object, resolved: Mapping[str, str] = _NOTHING) -> PathReading:
         real = _normalised(real)
         if not real.startswith("/"):
             raise UnreadableValue("path(): resolved to a path that is not absolute")
-    parts = [*spelled.split("/"), *(real or "").split("/")]
+    seen = spelled if real is None or not _moved(spelled, real) else f"{spelled}/{real}"
     name = spelled.rpartition("/")[2]
     stem, dot, suffix = name.rpartition(".")
     return PathReading(
         normal=spelled,
         name=name,
         suffix=dot + suffix if stem.strip(".") else "",
-        hidden=any(part.startswith(".") and part not in (".", "..") for part in parts),
+        hidden=any(part.startswith(".") and part not in (".", "..") for part in seen.split("/")),
         real=real,
     )
 
@@ -84,7 +90,7 @@ def _plain(text: str) -> str:
     if _CONTROL.search(text) or invisibles(text):
         raise UnreadableValue("path(): control or invisible characters")
     if _EXPANDED.search(text):
-        raise UnreadableValue("path(): ~, $, %, backslashes, wildcards, drives or a URL")
+        raise UnreadableValue("path(): ~, $, %, backslashes, wildcards, braces, drives or a URL")
     folded = normal(text)
     # A file system that folds compatibility forms would see other parts than are spelled here.
     if folded != text and (_EXPANDED.search(folded) or _dots(folded) != _dots(text)):
@@ -109,6 +115,13 @@ def _normalised(text: str) -> str:
         elif part and part != ".":
             parts.append(part)
     return ("/" if absolute else "") + "/".join(parts) or "."
+
+
+def _moved(spelled: str, real: str) -> bool:
+    """Whether symlinks lead elsewhere than the spelling says (the current folder aside)."""
+    if spelled.startswith("/"):
+        return real != spelled
+    return spelled != "." and not real.endswith("/" + spelled)
 
 
 def _is_below(path: str, root: str) -> bool:

@@ -29,7 +29,10 @@ _PRIVATE_SUFFIXES = (
 _ECHO_SUFFIXES = (".nip.io", ".sslip.io", ".xip.io", ".localtest.me", ".lvh.me", ".vcap.me")
 _NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
-_SHARED = ipaddress.IPv4Network("100.64.0.0/10")
+# Not private by RFC 1918, but inside all the same: carrier NAT, protocol assignments, 6to4 relays.
+_INSIDE = tuple(
+    ipaddress.IPv4Network(each) for each in ("100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24")
+)
 
 
 class UrlReading(Struct, frozen=True, kw_only=True):
@@ -132,4 +135,5 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         address.teredo or address in _NAT64[1] or address in _COMPATIBLE
     ):
         return False
-    return address.is_global and not address.is_multicast and address not in _SHARED
+    inside = address.is_multicast or any(address in network for network in _INSIDE)
+    return address.is_global and not inside
