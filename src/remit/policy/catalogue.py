@@ -107,9 +107,7 @@ def read_tools(documents: Iterable[ReadDocument], note: Callable[[Fault], None])
     return Catalogue(tools)
 
 
-def _tools(
-    read: ReadDocument, entry: ToolEntry, note: Callable[[Fault], None]
-) -> Iterator[Tool]:
+def _tools(read: ReadDocument, entry: ToolEntry, note: Callable[[Fault], None]) -> Iterator[Tool]:
     """One ``Tool`` for each pattern of an entry."""
     labels, labels_at = _returned(read, entry, note)
     schema = _schema(read, entry, note)

@@ -73,7 +73,11 @@ class ObligationEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class RuleEntry(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"self_approval": "self-approval"}
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"self_approval": "self-approval"},
 ):
     """Who may or may not use which tools, when, and what must be done for it."""
 

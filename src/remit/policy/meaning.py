@@ -27,9 +27,7 @@ Path = tuple[str | int, ...]
 BUILT_IN_LABELS = frozenset({"untrusted", "confidential"})
 """Labels that have a meaning without being declared."""
 BUILT_IN_REASONS = frozenset(
-    "default rule-error missing-fact unknown-agent look-alike-name bad-arguments rate-limit"
-    " obligation outcome-missing session-unknown session-principal session-ended"
-    " record-too-large".split()
+    ["default", "rule-error", "missing-fact", "unknown-agent", "look-alike-name", "bad-arguments", "rate-limit", "obligation", "outcome-missing", "session-unknown", "session-principal", "session-ended", "record-too-large"]
 )
 """Ids that decisions and records use for what is not a rule of a document."""
 
@@ -50,6 +48,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """Normalised names of tools that the application has, beside those in the catalogue."""
     labels: frozenset[str]
     conditions: ConditionReader
+    complete: bool
+    """Whether all of that could be read; if not, names that are not found may still exist."""
 
     @property
     def known_tools(self) -> frozenset[str]:
@@ -80,7 +80,9 @@ def _is_taken(
     form = entry.id.casefold()
     if form in first:
         message = f"the id {entry.id!r} is taken at {first[form]}"
-        note(read.fault(entry, ("id",), message, "Records name rules and budgets by id: change it."))
+        note(
+            read.fault(entry, ("id",), message, "Records name rules and budgets by id: change it.")
+        )
         return True
     if form in BUILT_IN_REASONS:
         message = f"the id {entry.id!r} is one of Remit's own"
@@ -170,7 +172,7 @@ class _RuleReader:
         hint: str,
     ) -> None:
         for index, word in enumerate(words(given)):
-            if word not in known:
+            if word not in known and self._around.complete:
                 message = f"there is no {kind} {word!r}; this would never match"
                 self._fault((key, index), message, closest(word, known) or hint)
 
@@ -201,7 +203,7 @@ class _RuleReader:
             if not terms.approvers
             or not {person.id, person.team, *person.roles}.isdisjoint(terms.approvers)
         ]
-        if len(able) < terms.quorum:
+        if len(able) < terms.quorum and self._around.complete:
             message = f"{terms.quorum} must approve, and {len(able)} of the people declared may"
             self._fault(("quorum",), message, "Lower it, or name more approvers.")
 
@@ -266,7 +268,7 @@ def _check_tools(
     warn: Note,
 ) -> None:
     """A plain name must be a known tool; a pattern that fits none is only a warning."""
-    known = around.known_tools
+    known = around.known_tools if around.complete else frozenset()
     for index, word in enumerate(words(entry.tools)):
         pattern = text.name(word)
         if not known or any(patterns.overlap(pattern, each) for each in known):

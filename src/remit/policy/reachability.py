@@ -34,15 +34,15 @@ def find_unreachable(rules: Sequence[Rule], fault: Found, warning: Found) -> Non
         else:
             wild.append(rule)
     for rule in rules:
-        candidates = sorted(
-            (*by_tool.get(rule.tools[0], ()), *wild), key=lambda each: each.order
-        )
+        candidates = sorted((*by_tool.get(rule.tools[0], ()), *wild), key=lambda each: each.order)
         for other in candidates:
             if other is rule or other.phase is not rule.phase or not _covers(other, rule):
                 continue
             if _makes_superfluous(other, rule):
                 hint = f"Remove it, or narrow the rule {other.id!r}."
-                fault(rule, f"the rule {other.id!r} at {other.at} already decides all its calls", hint)
+                fault(
+                    rule, f"the rule {other.id!r} at {other.at} already decides all its calls", hint
+                )
                 break
             if rule.effect is Effect.ALLOW and not rule.duties and other.restricts:
                 hint = "The call is granted on approval with or without this rule."

@@ -1,0 +1,128 @@
+"""Whether the arguments of a call are what the tool declares, before any rule looks at them.
+
+An argument whose name only looks like another, or that differs from another only in its spelling,
+is refused for every tool: a rule would read one of them, and the tool perhaps the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from remit import text
+from remit.model import Effect, Reason
+from remit.policy.catalogue import Tool, validator
+
+MAX_SPELLINGS = 256
+"""Most sets of argument names that are remembered as clean, for one program."""
+
+_TESTS = {
+    "int": "type({0}) is int",
+    "number": "type({0}) in numbers",
+    "bool": "type({0}) is bool",
+    "list": "type({0}) in lists",
+    "object": "type({0}) is dict",
+}
+_SPOKEN = {
+    "int": "a whole number",
+    "number": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "object": "an object",
+}
+
+
+class ArgumentFault(Struct, frozen=True):
+    """Why a call is refused for its arguments alone."""
+
+    rule: Literal["bad-arguments", "look-alike-name"]
+    because: str
+
+    @property
+    def reason(self) -> Reason:
+        """The built-in reason of the decision."""
+        return Reason(
+            rule=self.rule,
+            effect=Effect.DENY,
+            because=self.because,
+            instead="Call it with the arguments that the tool declares, spelt as it spells them.",
+        )
+
+
+class Expected:
+    """What one tool takes."""
+
+    def __init__(self, tool: Tool) -> None:
+        self._arguments: Mapping[str, str] = tool.arguments or {}
+        self._validator = None if tool.schema is None else validator(tool.schema)
+        self._declared = frozenset(tool.known_arguments or ())
+        self.clean: set[tuple[str, ...]] = set()
+        """Sets of argument names known to be no look-alikes. Bounded."""
+
+    def test(self, namespace: dict[str, Any]) -> str | None:
+        """An expression on ``args`` that holds when they fit; None when anything does."""
+        namespace |= {"numbers": (int, float), "lists": (list, tuple), "fits": self._fits}
+        tests = []
+        for name, written in self._arguments.items():
+            plain = _TESTS.get(written.removesuffix("?"), "type({0}) is str")
+            test = plain.format(f"args.get({name!r})")
+            tests.append(f"(args.get({name!r}) is None or {test})" if written[-1] == "?" else test)
+        if self._validator is not None:
+            tests.append("fits(args)")
+        return " and ".join(tests) or None
+
+    def _fits(self, args: Mapping[str, Any]) -> bool:
+        try:
+            return bool(self._validator.is_valid(dict(args)))  # type: ignore[union-attr]
+        except ValueError:
+            return False
+
+    def refused(self, args: Mapping[str, Any]) -> ArgumentFault | None:
+        """Why these arguments are refused, in words; None when they are fine."""
+        fault = self._spelling(tuple(args)) or self._form(args)
+        return fault
+
+    def _spelling(self, names: tuple[str, ...]) -> ArgumentFault | None:
+        forms: dict[str, str] = {text.fold(name): name for name in self._declared}
+        seen: dict[str, str] = {}
+        for name in names:
+            form = text.fold(name)
+            if name not in self._declared and (text.looks_alike(name) or form in forms):
+                meant = forms.get(form, form)
+                because = f"The argument {name!a} could be mistaken for {meant!a}."
+                return ArgumentFault("look-alike-name", because)
+            if form in seen:
+                because = f"The arguments {seen[form]!a} and {name!a} read the same."
+                return ArgumentFault("look-alike-name", because)
+            seen[form] = name
+        if len(self.clean) < MAX_SPELLINGS:
+            self.clean.add(names)
+        return None
+
+    def _form(self, args: Mapping[str, Any]) -> ArgumentFault | None:
+        for name, written in self._arguments.items():
+            plain = written.removesuffix("?")
+            value = args.get(name)
+            if value is None and plain != written:
+                continue
+            if name not in args:
+                return ArgumentFault("bad-arguments", f"The argument {name!r} is missing.")
+            if not _is(value, plain):
+                kind = _SPOKEN.get(plain, "text")
+                because = f"The argument {name!r} must be {kind}, it is {type(value).__name__}."
+                return ArgumentFault("bad-arguments", because)
+        if self._validator is not None and not self._fits(args):
+            because = "The arguments do not fit the schema that the policy declares for the tool."
+            return ArgumentFault("bad-arguments", because)
+        return None
+
+
+def _is(value: Any, plain: str) -> bool:
+    if plain == "number":
+        return type(value) in (int, float)
+    if plain == "list":
+        return isinstance(value, list | tuple)
+    kinds: dict[str, type] = {"int": int, "bool": bool, "object": dict}
+    return type(value) is kinds.get(plain, str)

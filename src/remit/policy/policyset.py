@@ -1,0 +1,174 @@
+"""``PolicySet``: the policy in force, checked and ready to decide by. It cannot be changed."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from remit import text
+from remit.model import (
+    AccessRequest,
+    Decision,
+    Effect,
+    Facts,
+    Fault,
+    Mode,
+    Phase,
+    Principal,
+    RateLimit,
+    Revision,
+)
+from remit.policy import patterns
+from remit.policy.catalogue import Catalogue, Tool
+from remit.policy.directory import Directory
+from remit.policy.planning import Decider, refused_identity
+from remit.policy.rules import Rule, acting
+
+
+class PolicySet:
+    """All documents of one policy together. ``load`` makes it.
+
+    Immutable: a changed policy is another ``PolicySet`` with another ``revision``.
+    """
+
+    __slots__ = (
+        "_catalogue",
+        "_decider",
+        "_default",
+        "_directory",
+        "bundle",
+        "mode",
+        "rate_limits",
+        "revision",
+        "rules",
+        "warnings",
+    )
+
+    bundle: bytes
+    """Canonical JSON of the documents by file name; ``revision`` is its digest."""
+    mode: Mode
+    """Whether decisions bind."""
+    rate_limits: tuple[RateLimit, ...]
+    """Limits on call frequency, in the order of the documents."""
+    revision: Revision
+    """``sha256:`` and the digest of ``bundle``."""
+    rules: tuple[Rule, ...]
+    """The rules, in the order of files and lines."""
+    warnings: tuple[Fault, ...]
+    """What looks like a mistake but may be meant."""
+
+    def __init__(
+        self,
+        *,
+        bundle: bytes,
+        catalogue: Catalogue,
+        decider: Decider,
+        default: Effect,
+        directory: Directory,
+        mode: Mode,
+        rate_limits: tuple[RateLimit, ...],
+        revision: Revision,
+        rules: tuple[Rule, ...],
+        warnings: tuple[Fault, ...],
+    ) -> None:
+        put = object.__setattr__
+        put(self, "_catalogue", catalogue)
+        put(self, "_decider", decider)
+        put(self, "_default", default)
+        put(self, "_directory", directory)
+        put(self, "bundle", bundle)
+        put(self, "mode", mode)
+        put(self, "rate_limits", rate_limits)
+        put(self, "revision", revision)
+        put(self, "rules", rules)
+        put(self, "warnings", warnings)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"a PolicySet cannot be changed: {name}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a PolicySet cannot be changed: {name}")
+
+    def __repr__(self) -> str:
+        return f"<PolicySet {self.revision[:19]} {self.mode.value}, {len(self.rules)} rules>"
+
+    def decide(self, request: AccessRequest, facts: Facts) -> Decision:
+        """What this policy says of a request. Pure: see ``remit.policy.decide``."""
+        return self._decider.decide(request, facts)
+
+    def principal(self, agent: str, *, user: str | None = None) -> Principal:
+        """An agent as the documents declare it, on behalf of a person if one is given.
+
+        An undeclared agent is ``unknown`` and has no rights.
+        """
+        return self._directory.principal(agent, user)
+
+    def person(self, person_id: str) -> Principal:
+        """A person as the documents declare them. An undeclared one is ``unknown``."""
+        return self._directory.person(person_id)
+
+    def tool(self, name: str) -> Tool:
+        """What the documents declare of a tool; the worst class for an undeclared one."""
+        return self._catalogue.tool(text.name(name))
+
+    def needs_paths(self, tool: str) -> bool:
+        """Whether some rule on the tool uses ``path()``, so that real paths must be supplied."""
+        name = text.name(tool)
+        declared = self._catalogue.tool(name)
+        return any(
+            "path" in condition.mentions.readers
+            for phase in Phase
+            for rule in self._decider.planner.rules_for(name, declared, phase)
+            for condition in rule.conditions()
+        )
+
+    def visible(self, principal: Principal, tool: str) -> bool:
+        """Whether some call of the tool could be granted, at once or after approval.
+
+        This is the part of the rules that does not look at arguments: it serves to filter lists
+        of tools, and grants nothing. Under ``mode: shadow`` every tool is visible.
+        """
+        if self.mode is Mode.SHADOW:
+            return True
+        if refused_identity(principal, tool, self._catalogue) is not None:
+            return False
+        name = text.name(tool)
+        declared = self._catalogue.tool(name)
+        links = self._decider.planner.links(principal, name, declared, Phase.CALL)
+        return all(self._may_grant(rules) for rules in links)
+
+    def _may_grant(self, rules: tuple[Rule, ...]) -> bool:
+        if any(rule.effect is Effect.DENY and rule.is_unconditional for rule in rules):
+            return False
+        granting = any(rule.effect is not Effect.DENY for rule in rules)
+        return granting or self._default is Effect.ALLOW
+
+    def limits_for(self, request: AccessRequest) -> tuple[tuple[RateLimit, str], ...]:
+        """The call limits that a request counts against, each with the key it counts under.
+
+        A limit by agent or team counts for every agent of the chain. Calls without a user or a
+        team count together, and so do calls of all tools that nobody declared.
+        """
+        if not self.rate_limits:
+            return ()
+        name = text.name(request.action.name)
+        declared = self._catalogue.tool(name).declared
+        found: dict[tuple[str, str], tuple[RateLimit, str]] = {}
+        for limit in self.rate_limits:
+            if any(patterns.matches(pattern, name) for pattern in limit.tools):
+                for agent in acting(request.principal):
+                    scope = {
+                        "org": "org",
+                        "team": agent.team or "",
+                        "agent": agent.id,
+                        "user": request.principal.user.id if request.principal.user else "",
+                        "session": request.session,
+                        "tool": name if declared else "",
+                    }
+                    values = "/".join(_escaped(scope[by]) for by in limit.by)
+                    key = f"rate/{limit.id}/{values}"
+                    found[limit.id, key] = limit, key
+        return tuple(found.values())
+
+
+def _escaped(word: str) -> str:
+    return word.replace("%", "%25").replace("/", "%2F")
