@@ -37,17 +37,20 @@ CREATE TABLE sealed (        -- erasable: what records commit to but do not cont
     salt BLOB NOT NULL,
     canonical BLOB NOT NULL
 ) STRICT;
+-- Ids are random. Rows in order of arrival keep what one commit changes on few pages.
 CREATE TABLE sessions (
-    id TEXT PRIMARY KEY,
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
     body BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE TABLE actions (
-    id TEXT PRIMARY KEY,
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
     session TEXT NOT NULL,
     lease_until INTEGER NOT NULL,
     open INTEGER NOT NULL,
     body BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX open_actions_by_session ON actions (session, lease_until) WHERE open;
 CREATE INDEX open_actions_by_lease ON actions (lease_until) WHERE open;
 CREATE TABLE arrivals (

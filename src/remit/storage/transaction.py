@@ -79,12 +79,14 @@ class _Writes:
             many("INSERT INTO sealed VALUES (?, ?, ?)", self.sealed)
         if self.sessions:
             many(
-                "INSERT INTO sessions VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
+                "INSERT INTO sessions (id, body) VALUES (?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
                 self.sessions.values(),
             )
         if self.actions:
             many(
-                "INSERT INTO actions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "INSERT INTO actions (id, session, lease_until, open, body) "
+                "VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
                 "session = excluded.session, lease_until = excluded.lease_until, "
                 "open = excluded.open, body = excluded.body",
                 self.actions.values(),
