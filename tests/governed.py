@@ -42,13 +42,14 @@ people:
   edsger: {team: finance}
 tools:
   - {match: [db.query], does: read, arguments: {query: string}}
+  - {match: [vault.read], does: read}
   - {match: [web.get], does: read, returns: [untrusted]}
-  - {match: [crm.list], does: read, returns: {rows: [personal]}}
+  - {match: [crm.list], does: read, returns: {result.rows: [personal]}}
   - {match: [mail.send], does: send}
   - {match: [refund, payout], does: pay}
   - {match: [report, echo, order, loan], does: write}
 rules:
-  - {id: reading, roles: [reader], tools: [db.query, web.get, crm.list], effect: allow}
+  - {id: reading, roles: [reader], tools: [db.query, web.get, crm.list, vault.read], effect: allow}
   - id: greedy
     roles: [greedy]
     tools: [db.query]
@@ -92,9 +93,9 @@ rules:
     effect: allow
     obligations: [{redact: [result.rows.*.email]}, {label: [customers]}]
   - id: no-keys
-    tools: [db.query]
+    tools: [vault.read]
     on: result
-    when: string(result).contains("KEY")
+    when: result == "KEY-123"
     effect: deny
     because: Keys stay inside.
 budgets:

@@ -127,9 +127,8 @@ def test_p28_an_approval_ends_with_its_policy() -> None:
     world.load(POLICY + "# changed\n")
     assert held(world, session).approval not in (approved, waiting)
     refused(lambda: world.approve(waiting, "grace"), "the policy has changed .* make the call")
-    world.load(
-        POLICY.replace("effect: ask, approvers: [security-team], because", "effect: deny, because")
-    )
+    rule = "  - {id: closed, tools: [refund], when: args.amount > 1, effect: deny}\n"
+    world.load(POLICY.replace("  - id: reports", rule + "  - id: reports"))
     assert not world.admit(world.call(session, "refund", amount=7)).granted
 
 

@@ -120,7 +120,7 @@ def test_a_policy_that_changes_meanwhile_decides_on_the_result() -> None:
 def test_a_result_that_policy_denies_is_withheld_and_recorded() -> None:
     world = World()
     session = world.open()
-    request = world.call(session, "db.query", query="x")
+    request = world.call(session, "vault.read")
     settlement = world.settle(world.admit(request), request, Outcome(status="ok", result="KEY-123"))
     assert settlement.withheld
     assert settlement.result is None
@@ -133,7 +133,7 @@ def test_a_result_that_policy_denies_is_withheld_and_recorded() -> None:
 def test_shadow_mode_shows_the_result_as_it_came() -> None:
     world = World(POLICY.replace("default: deny", "default: deny\nmode: shadow"))
     session = world.open()
-    request = world.call(session, "db.query", query="x")
+    request = world.call(session, "vault.read")
     outcome = Outcome(status="ok", result="KEY-123")
     settlement = world.settle(world.admit(request), request, outcome)
     assert (settlement.withheld, settlement.decision.effect) == (False, Effect.DENY)
