@@ -187,6 +187,27 @@ def is_in(value: Any, container: Any, wide: bool, limit: int, offset: int) -> bo
     return any(equal(value, item, wide, offset) for item in items)
 
 
+def names(items: Sequence[str], plain: str, folded: str | None) -> bool:
+    """``value in items`` for a list of strings, such as the roles of an agent.
+
+    ``plain`` and ``folded`` are the normal and the wide form of the value; ``folded`` is None
+    where strings are read exactly.
+    """
+    if plain in items:
+        return True
+    if folded is None:
+        return any(not item.isascii() and text.normal(item) == plain for item in items)
+    return any(reads_as(item, folded) for item in items)
+
+
+def reads_as(value: str, folded: str) -> bool:
+    """Whether the wide form of ``value`` is ``folded``."""
+    # Folding never makes ASCII longer.
+    if len(value) < len(folded) and value.isascii():
+        return False
+    return text.fold(value) == folded
+
+
 def contains(a: str, b: str, wide: bool) -> bool:
     """Whether ``b`` occurs in ``a``."""
     if text.normal(b) in text.normal(a):

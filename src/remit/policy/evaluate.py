@@ -252,16 +252,7 @@ class _Evaluator:
         def give(item: Any) -> Any:
             return self.value(node.body, 0, {**elements, node.variable: item})
 
-        match node.macro:
-            case "all":
-                return operations.all_of(items, test)
-            case "exists":
-                return operations.any_of(items, test)
-            case "exists_one":
-                return operations.one_of(items, test)
-            case "filter":
-                return operations.kept(items, test)
-        return operations.mapped(items, give)
+        return operations.LOOPS[node.macro](items, give if node.macro == "map" else test)
 
     # Calls
 

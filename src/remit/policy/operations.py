@@ -118,6 +118,15 @@ def mapped(items: Sequence[Any], give: Callable[[Any], Any]) -> list[Any]:
     return list(map(give, items))
 
 
+LOOPS: Mapping[str, Callable[[Sequence[Any], Callable[[Any], Any]], Any]] = {
+    "all": all_of,
+    "exists": any_of,
+    "exists_one": one_of,
+    "filter": kept,
+    "map": mapped,
+}
+
+
 # Arithmetic
 
 
