@@ -25,10 +25,12 @@ from remit import canonical
 from remit.model import AccessRequest, Decision, Facts, Obligation, Phase
 from remit.policy.arguments import ArgumentFault, Expected
 from remit.policy.catalogue import Tool
-from remit.policy.evaluate import evaluate
-from remit.policy.rules import Condition, Rule
+from remit.policy.evaluate import value_of
+from remit.policy.lower import lower
+from remit.policy.python import Bindings
+from remit.policy.rules import Rule
 from remit.policy.ruling import Problem, Setting
-from remit.policy.scope import scope_of
+from remit.policy.scope import findings_of, scope_of, tool_facts
 
 MAX_REMEMBERED = 512
 """Most outcomes that one program remembers."""
@@ -124,38 +126,75 @@ def compile_program(
         setting: what decisions of this policy and phase have in common.
         constants: values from ``define:``.
     """
-    writer = _Writer(tool, constants)
+    writer = _Writer(constants)
     body = writer.arguments(tool) if setting.phase is Phase.CALL else []
+    body += writer.facts(tool, links)
     body += writer.matching(links, hops)
     module = ast.parse("\n".join(["def run(request, facts):", *body]))
-    tree = _Splicer(writer.spliced).visit(module)
+    tree = _Splicer(writer.code).visit(module)
+    # The code is made of parsed conditions and of names that this module chose.
     exec(compile(ast.fix_missing_locations(tree), "<policy>", "exec"), writer.namespace)  # noqa: S102
     return Program(links, setting, writer.namespace["run"])
 
 
-class _Writer:
-    """Writes the lines of one function; conditions are placeholders to be spliced in."""
+# What the generated function puts into the variables of the language, when it needs them.
+_FACTS = {
+    "args": "request.arguments",
+    "context": "request.context",
+    "user": "request.principal.user",
+    "session": "facts.session",
+    "tool": "tool_facts(declared, request)",
+    "now": "facts.now",
+    "findings": "findings_of(request, facts)",
+    "resolved": "request.resolved",
+    "outcome": "facts.outcome",
+    "result": "facts.outcome.result",
+}
 
-    def __init__(self, tool: Tool, constants: Mapping[str, Any]) -> None:
+
+class _Writer:
+    """Writes the lines of one function; conditions are names, in whose place their code comes."""
+
+    def __init__(self, constants: Mapping[str, Any]) -> None:
         self.namespace: dict[str, Any] = {
             "Answer": Answer,
             "checked": canonical.check,
-            "evaluate": evaluate,
-            "scope_of": scope_of,
-            "tool": tool,
             "constants": constants,
+            "findings_of": findings_of,
+            "scope_of": scope_of,
+            "tool_facts": tool_facts,
+            "value_of": value_of,
         }
-        self.spliced: dict[str, ast.expr] = {}
+        self.code: dict[str, ast.expr] = {}
+        self._bindings = Bindings(self.namespace, constants=constants)
 
     def arguments(self, tool: Tool) -> list[str]:
         """Lines that refuse arguments which are not what the tool declares."""
         expected = Expected(tool)
         self.namespace |= {"clean": expected.clean, "refused": expected.refused}
-        lines = [" args = request.arguments", " if tuple(args) not in clean:"]
-        lines += ["  fault = refused(args)", "  if fault is not None: return fault"]
         test = expected.test(self.namespace)
-        if test is not None:
-            lines += [f" elif not ({test}): return refused(args)"]
+        unfit = "" if test is None else f" or not ({test})"
+        return [
+            " args = request.arguments",
+            f" if tuple(args) not in clean{unfit}:",
+            "  fault = refused(args)",
+            "  if fault is not None: return fault",
+        ]
+
+    def facts(self, tool: Tool, links: tuple[tuple[Rule, ...], ...]) -> list[str]:
+        """Lines that load what the conditions look at."""
+        self.namespace["declared"] = tool
+        rules = [rule for link in links for rule in link]
+        needed: set[str] = set()
+        for rule in rules:
+            if rule.condition is not None:
+                found = rule.condition.mentions
+                needed |= found.variables & _FACTS.keys()
+                needed |= {"resolved"} if "path" in found.readers else set()
+                needed |= {"session"} if "flows" in found.readers else set()
+        lines = [f" {name} = {code}" for name, code in _FACTS.items() if name in needed]
+        if any(rule.after for rule in rules):
+            lines.append(" labels = facts.session.labels")
         return lines
 
     def matching(self, links: tuple[tuple[Rule, ...], ...], hops: tuple[int, ...]) -> list[str]:
@@ -165,7 +204,6 @@ class _Writer:
         index = 0
         for rules, hop in zip(links, hops, strict=True):
             lines.append(" agent = request.principal" + ".on_behalf_of" * hop)
-            lines.append(" scope = scope_of(agent, tool, constants, request, facts)")
             for rule in rules:
                 if rule.is_unconditional and not any(duty.expression for duty in rule.duties):
                     certain |= 1 << index
@@ -175,7 +213,6 @@ class _Writer:
         return [
             f" matched = {certain}",
             " problems = values = ()",
-            " labels = facts.session.labels",
             *lines,
             " if problems or values: return Answer(matched, problems, values)",
             " return matched",
@@ -184,22 +221,23 @@ class _Writer:
     def _rule(self, rule: Rule, index: int) -> list[str]:
         tests = [f"{label!r} in labels" for label in rule.after]
         if rule.condition is not None:
-            tests.append(self._code(f"condition_{index}", rule.condition, rule.restricts))
+            name = f"condition_{index}"
+            node, restricts = rule.condition.node, rule.restricts
+            self.code[name] = lower(node, restricts=restricts, bindings=self._bindings)
+            tests.append(name)
         lines = [" try:", f"  if {' and '.join(tests) or 'True'}:", f"   matched |= {1 << index}"]
         for place, duty in enumerate(rule.duties):
             if duty.expression is not None:
-                value = self._code(f"value_{index}_{place}", duty.expression, None)
-                lines.append(f"   values = (*values, ({index}, {place}, checked({value})))")
+                name = f"value_{index}_{place}"
+                self.namespace[name] = duty.expression.node
+                scope = "scope_of(agent, declared, constants, request, facts)"
+                value = f"checked(value_of({name}, {scope}))"
+                lines.append(f"   values = (*values, ({index}, {place}, {value}))")
         lines += [
             " except Exception as error:",
             f"  problems = (*problems, ({index}, error))",
         ]
         return lines
-
-    def _code(self, name: str, condition: Condition, restricts: bool | None) -> str:
-        """The name under which the code of a condition will be spliced in."""
-        self.namespace[name] = condition.node
-        return f"evaluate({name}, scope, {bool(restricts)})"
 
 
 class _Splicer(ast.NodeTransformer):

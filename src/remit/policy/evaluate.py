@@ -103,6 +103,16 @@ def evaluate(node: Node, scope: Scope, restricts: bool) -> bool:
     return evaluator.condition(node, 1 if restricts else -1, _EMPTY)
 
 
+def value_of(node: Node, scope: Scope) -> Any:
+    """Return what a checked expression gives, strings in it compared exactly.
+
+    Raises:
+        MissingFact: it needs a fact that is not there.
+        ConditionError: it cannot be evaluated on these values.
+    """
+    return _Evaluator(scope, loop_limit(node), None).value(node, 0, _EMPTY)
+
+
 def trace(node: Node, scope: Scope, restricts: bool) -> Trace:
     """Evaluate like ``evaluate``, keeping the values that were read on the way."""
     seen: dict[str, str] = {}

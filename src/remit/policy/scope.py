@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remit import text
-from remit.model import AccessRequest, Facts, Principal
+from remit.model import AccessRequest, Facts, Finding, Principal
 from remit.policy.catalogue import Tool
 from remit.policy.evaluate import Scope, ToolFacts
 
@@ -20,22 +20,33 @@ def scope_of(
 ) -> Scope:
     """The scope in which the rules are evaluated that concern ``agent``."""
     outcome = facts.outcome
-    findings = request.findings if outcome is None else (*request.findings, *outcome.findings)
     return Scope(
         agent=agent,
         user=request.principal.user,
         session=facts.session,
-        tool=ToolFacts(
-            name=text.name(request.action.name),
-            does=tuple(each.value for each in tool.does),
-            declared=tool.declared,
-        ),
+        tool=tool_facts(tool, request),
         now=facts.now,
         args=request.arguments,
         context=request.context,
         outcome=outcome,
         result=None if outcome is None else outcome.result,
-        findings=findings,
+        findings=findings_of(request, facts),
         resolved=request.resolved,
         constants=constants,
     )
+
+
+def tool_facts(tool: Tool, request: AccessRequest) -> ToolFacts:
+    """What conditions see as ``tool``: the name in the form in which names are compared."""
+    return ToolFacts(
+        name=text.name(request.action.name),
+        does=tuple(each.value for each in tool.does),
+        declared=tool.declared,
+    )
+
+
+def findings_of(request: AccessRequest, facts: Facts) -> tuple[Finding, ...]:
+    """What detectors saw in the request and, once there is one, in its outcome."""
+    if facts.outcome is None:
+        return request.findings
+    return (*request.findings, *facts.outcome.findings)
