@@ -348,13 +348,18 @@ class _Lowering:
             )
             return py.either(plain, py.both(py.negate(ascii_only), normal))
         folded = text.fold(literal)
-        fold = py.compare(self._call(text.fold, held), "==", py.constant(folded))
-        if " " in folded or not folded:
-            return py.either(plain, fold)
-        # Without blanks inside, folding printable ASCII is trimming and lower case.
-        short = py.compare(py.method(py.method(held, "strip"), "lower"), "==", py.constant(folded))
-        printable = py.both(ascii_only, py.method(held, "isprintable"))
-        return py.either(plain, py.choose(printable, short, fold))
+        whole, quick = self._call(text.fold, held), self._folded(held, folded)
+        short = py.choose(ascii_only, quick, whole)
+        return py.either(plain, py.compare(short, "==", py.constant(folded)))
+
+    def _folded(self, held: ast.expr, *wanted: str) -> ast.expr:
+        """The wide form of an ASCII string, as far as strings without blanks can tell."""
+        whole = self._call(text.fold, held)
+        if any(" " in part or not part for part in wanted):
+            return whole
+        # Folding printable ASCII trims it, makes it lower case and shortens runs of blanks.
+        short = py.method(py.method(held, "strip"), "lower")
+        return py.choose(py.method(held, "isprintable"), short, whole)
 
     def _ordered(self, node: Binary) -> ast.expr:
         for literal, other in ((node.right, node.left), (node.left, node.right)):
@@ -388,7 +393,8 @@ class _Lowering:
         container = self.value(node.right, 0)
         wanted = self._known(node.left)
         if container.kind == "strings" and isinstance(wanted, str):
-            return self._call(comparison.names, container.code, wanted, wide)
+            folded = py.constant(text.fold(wanted) if wide else None)
+            return self._call(comparison.names, container.code, text.normal(wanted), folded)
         left, right = self.plain(node.left), self._certain(container)
         return self._call(comparison.is_in, left, right, wide, self._limit, node.at)
 
@@ -400,8 +406,10 @@ class _Lowering:
         exact = bind(frozenset(map(text.normal, items)))
         found = py.compare(again, "in", exact)
         if wide:
-            folded = bind(frozenset(map(text.fold, items)))
-            other = py.compare(self._call(text.fold, again), "in", folded)
+            folded = frozenset(map(text.fold, items))
+            whole, quick = self._call(text.fold, again), self._folded(again, *folded)
+            short = py.choose(py.method(again, "isascii"), quick, whole)
+            other = py.compare(short, "in", bind(folded))
         else:
             normal = py.compare(self._call(text.normal, again), "in", exact)
             other = py.both(py.negate(py.method(again, "isascii")), normal)
@@ -494,7 +502,7 @@ class _Lowering:
         first, again = self._hold(value.code)
         fast = _test(again, node.name, text.normal(part))
         if wide and needle is not None:
-            fast = py.either(fast, _test(self._call(text.fold, again), node.name, needle))
+            fast = py.either(fast, _test(self._folded(again, needle), node.name, needle))
         sure = self._sure(value, again)
         slow = self._call(comparison.tested, sure, part, node.name, wide, node.at)
         inline = py.both(self._is(first, str), py.method(again, "isascii"))

@@ -19,8 +19,8 @@ from remit.policy.comparison import (
     as_string,
     kind,
     mismatch,
+    reads_as,
     real,
-    same,
 )
 from remit.policy.functions import ReaderFunction, UnreadableValue
 from remit.policy.tokens import INT_MAX, INT_MIN
@@ -67,7 +67,10 @@ def present(value: Any, name: str, wide: bool, offset: int) -> bool:
     """``has(value.name)``. Read generously, a key in another spelling counts as present."""
     if not isinstance(value, Mapping):
         raise ConditionError(f"{kind(value)} has no field `{name}`", offset)
-    return name in value or (wide and any(same(name, key, True) for key in value))
+    if name in value or not wide:
+        return name in value
+    folded = text.fold(name)
+    return any(reads_as(key, folded) for key in value)
 
 
 def element(value: Any, index: Any, fact: bool, offset: int) -> Any:
