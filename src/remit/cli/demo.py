@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ _ACTS = {
     ),
     "tampering": (
         "Tampering",
-        "one field altered; the end cut off; an older export passed off as the newest",
+        "what each kind of forgery looks like to whoever verifies",
     ),
 }
 _DAMAGE = {
@@ -99,7 +100,8 @@ class _Screen:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._last: tuple[str, str, str] | None = None
+        self._bare = True
+        self._last: tuple[str, ...] | None = None
         self._repeats = 0
 
     def show(self, event: Event) -> None:
@@ -117,28 +119,30 @@ class _Screen:
         elif isinstance(event, Command):
             self._command(event)
         else:
+            self._bare = event == "without"
             title, subtitle = _ACTS[event]
             rendering.line()
-            rendering.line(rendering.text(f"== {title} ", "bold cyan"), rendering.quiet(subtitle))
+            rendering.line(rendering.text(f"== {title}: ", "bold cyan"), rendering.quiet(subtitle))
 
     def close(self) -> None:
         """Print what is still counted."""
         if self._repeats:
-            rendering.line(rendering.quiet(f"{_INDENT}... and {self._repeats} times more"))
+            times = "once" if self._repeats == 1 else f"{self._repeats} times"
+            rendering.line(rendering.quiet(f"{_INDENT}and {times} more"))
         self._last, self._repeats = None, 0
 
     def _attempt(self, attempt: Attempt) -> None:
-        same = (attempt.call.tool, attempt.verdict, attempt.rule)
+        arguments = self._here(json.dumps(attempt.call.arguments, ensure_ascii=False))
+        same = (attempt.call.tool, arguments, attempt.verdict, attempt.rule)
         if same == self._last:
             self._repeats += 1
             return
         self.close()
         self._last = same
-        arguments = json.dumps(attempt.call.arguments, ensure_ascii=False)
-        arguments = arguments.replace(str(self._folder), "")
         rendering.line(
             "    ",
-            rendering.styled(attempt.verdict.ljust(8), attempt.verdict),
+            # Without governance everything runs; the colour of success would mislead.
+            rendering.styled(attempt.verdict.ljust(8), "" if self._bare else attempt.verdict),
             rendering.text(attempt.call.tool, "bold"),
             " ",
             rendering.shortened(arguments, _ARGUMENTS_WIDTH),
@@ -147,15 +151,19 @@ class _Screen:
             rendering.line(_INDENT, _reason(attempt))
 
     def _command(self, command: Command) -> None:
-        shown = " ".join(command.arguments).replace(str(self._folder), "")
         rendering.line()
-        rendering.line(
-            "    ", rendering.text("$ ", "dim"), rendering.text(f"remit {shown}", "bold")
-        )
-        for each in command.output.rstrip().splitlines():
+        if command.note:
+            rendering.line("    ", rendering.quiet(command.note))
+        shown = self._here(" ".join(command.arguments))
+        rendering.line("    ", rendering.quiet("$ "), rendering.text(f"remit {shown}", "bold"))
+        for each in self._here(command.output.rstrip()).splitlines():
             rendering.line("      ", each)
         if command.exit:
             rendering.line("      ", rendering.quiet(f"(exit code {command.exit})"))
+
+    def _here(self, shown: str) -> str:
+        """``shown`` with paths relative to the demo's folder."""
+        return shown.replace(f"{self._folder}{os.sep}", "")
 
 
 def _reason(attempt: Attempt) -> Text:

@@ -20,7 +20,7 @@ from remit.audit.verify import VerificationReport, verify_export
 from remit.cli import logview, rendering
 from remit.cli.app import Exit, json_option
 from remit.cli.workspace import open_store, policy_option, store_option
-from remit.errors import AuditError, InvalidRequest
+from remit.errors import AuditError, ConfigError, InvalidRequest
 from remit.guard.checkpoints import Checkpointer
 from remit.guard.opening import KEY_FILE, beside
 from remit.model import Revision
@@ -33,6 +33,7 @@ CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 PUBLIC_FILE = "remit.pub"
 _PRIVATE = 0o600
+_SECRET = b"PRIVATE+KEY+"
 
 
 def _output_option(command: CommandFunction) -> CommandFunction:
@@ -126,7 +127,11 @@ def _signed_now(store: Store, policy_path: Path) -> bytes:
 @json_option
 def vkey(policy_path: Path, as_json: bool) -> None:
     """Print the verifier key of the log: give it to whoever will verify exports."""
-    key = read_vkey(beside(policy_path, PUBLIC_FILE))
+    private = beside(policy_path, KEY_FILE)
+    if private.exists():
+        key = FileSigner.open(private).vkey
+    else:
+        key = read_vkey(beside(policy_path, PUBLIC_FILE))
     if as_json:
         rendering.print_json({"vkey": str(key), "name": key.name})
     else:
@@ -238,9 +243,17 @@ def verify(
 
 
 def _key(given: str) -> VerifierKey:
-    if "+" in given and not Path(given).is_file():
-        return parse_vkey(given)
-    return read_vkey(given)
+    """The key that ``given`` spells or the file of that name holds."""
+    path = Path(given)
+    named = path.is_file()
+    start = path.read_bytes()[: len(_SECRET)] if named else given[: len(_SECRET)].encode()
+    if start == _SECRET:
+        # Read as a verifier key it would be quoted in the message.
+        raise ConfigError(
+            f"{path.name if named else '--vkey'}: this is the key that signs. Keep it to yourself; "
+            "`remit audit vkey` prints the one that verifies."
+        )
+    return read_vkey(path) if named else parse_vkey(given)
 
 
 def _verify_receipt(

@@ -129,31 +129,34 @@ def quiet(value: object) -> Text:
     return text(value, _MARK)
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, fold: int = -1) -> None:
-    """Print a table. ``fold`` is the column that may wrap; the others never lose a character."""
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for index, header in enumerate(headers):
-        may_wrap = index == (fold if fold >= 0 else len(headers) - 1)
-        grid.add_column(header, no_wrap=not may_wrap, overflow="fold")
-    for row in rows:
-        grid.add_row(*(cell if isinstance(cell, Text) else text(cell) for cell in row))
-    console().print(grid)
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table. No cell is cut or padded at the end, so that everything can be copied."""
+    cells = [[_cell(cell) for cell in row] for row in rows]
+    widths = [
+        max(len(header), *(row[index].cell_len for row in cells), 0)
+        for index, header in enumerate(headers)
+    ]
+    for row in [[text(header, "bold") for header in headers], *cells]:
+        whole = text("")
+        for cell, width in zip(row, widths, strict=True):
+            whole.append_text(cell).append(" " * (width - cell.cell_len + 2))
+        whole.rstrip()
+        console().print(whole, soft_wrap=True)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
-    """Print names and values, one pair a line, aligned."""
-    from rich.table import Table
+    """Print names and values, one pair a line, the values aligned."""
+    shown = [(name, _cell(value)) for name, value in pairs]
+    width = max((len(name) for name, _ in shown), default=0) + 2
+    for name, value in shown:
+        for number, each in enumerate(value.split("\n")):
+            line(quiet(("" if number else name).ljust(width)), each)
+
+
+def _cell(value: object) -> Text:
     from rich.text import Text
 
-    grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style=_MARK)
-    grid.add_column(overflow="fold")
-    for name, value in pairs:
-        grid.add_row(name, value if isinstance(value, Text) else text(value))
-    console().print(grid)
+    return value if isinstance(value, Text) else text(value)
 
 
 def when(nanoseconds: int) -> str:

@@ -8,7 +8,6 @@ with the ``remit`` command, and the log is exported, verified by itself, and tam
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -28,6 +27,14 @@ APPROVER = "grace"
 _COMMAND_TIMEOUT = 30
 """Seconds."""
 _OLD_EXPORT = "old.jsonl"
+_FORGERIES = (
+    (tamper.alter_one_field, "One field altered: the first denial now says allow."),
+    (tamper.cut_the_end, "The newest five records cut off."),
+)
+_PASSED_OFF = (
+    "A genuine export from before the refund, passed off as the newest. By itself it is fine."
+)
+_KEPT_OUTSIDE = "Only a newer checkpoint, kept elsewhere, gives it away."
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Command:
     arguments: tuple[str, ...]
     exit: int
     output: str
+    note: str = ""
+    """What the spectator should know before."""
 
 
 @dataclass(frozen=True)
@@ -152,15 +161,16 @@ def _log(story: Story, teller: Teller) -> None:
     kept = log / "checkpoint.txt"
     _expect_exit(story, teller, 0, "audit", "export", "-o", str(export))
     _expect_exit(story, teller, 0, "audit", "checkpoint", "-o", str(kept))
-    shutil.copy(story.folder / "governed" / "remit.pub", log)
+    (log / "remit.pub").write_text(_remit(story, teller, "audit", "vkey").output)
     verify = ("audit", "verify", "--vkey", "remit.pub")
     _expect_exit(story, teller, 0, *verify, export.name, folder=log)
     teller("tampering")
-    for forge in (tamper.alter_one_field, tamper.cut_the_end):
+    for forge, note in _FORGERIES:
         forged = forge(export)
-        _expect_exit(story, teller, 1, *verify, forged.name, folder=log)
-    _expect_exit(story, teller, 0, *verify, _OLD_EXPORT, folder=log)
-    _expect_exit(story, teller, 1, *verify, "--since", kept.name, _OLD_EXPORT, folder=log)
+        _expect_exit(story, teller, 1, *verify, forged.name, folder=log, note=note)
+    _expect_exit(story, teller, 0, *verify, _OLD_EXPORT, folder=log, note=_PASSED_OFF)
+    since = (*verify, "--since", kept.name, _OLD_EXPORT)
+    _expect_exit(story, teller, 1, *since, folder=log, note=_KEPT_OUTSIDE)
 
 
 def _export_early(story: Story) -> None:
@@ -171,14 +181,21 @@ def _export_early(story: Story) -> None:
 
 
 def _expect_exit(
-    story: Story, teller: Teller, code: int, *arguments: str, folder: Path | None = None
+    story: Story,
+    teller: Teller,
+    code: int,
+    *arguments: str,
+    folder: Path | None = None,
+    note: str = "",
 ) -> None:
-    command = _remit(story, teller, *arguments, folder=folder)
+    command = _remit(story, teller, *arguments, folder=folder, note=note)
     shown = " ".join(Path(part).name if os.sep in part else part for part in arguments)
     story.expectations.append(Expectation(f"exit code of: remit {shown}", code, command.exit))
 
 
-def _remit(story: Story, teller: Teller, *arguments: str, folder: Path | None = None) -> Command:
+def _remit(
+    story: Story, teller: Teller, *arguments: str, folder: Path | None = None, note: str = ""
+) -> Command:
     """Run a ``remit`` command as another process, by default beside the governed shop's policy."""
     finished = subprocess.run(  # noqa: S603 - our own program and arguments
         [sys.executable, "-m", "remit", *arguments],
@@ -188,7 +205,8 @@ def _remit(story: Story, teller: Teller, *arguments: str, folder: Path | None = 
         timeout=_COMMAND_TIMEOUT,
         check=False,
     )
-    command = Command(arguments, finished.returncode, finished.stdout + finished.stderr)
+    output = finished.stdout + finished.stderr
+    command = Command(arguments, finished.returncode, output, note)
     story.commands.append(command)
     teller(command)
     return command

@@ -1,0 +1,151 @@
+"""``remit explain``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from remit import canonical
+from remit.cli import rendering
+from remit.cli.app import Exit, json_option
+from remit.cli.workspace import load_policy, policy_option
+from remit.errors import InvalidArgument, InvalidRequest
+from remit.guard.enforcement import real_paths
+from remit.model import (
+    AccessRequest,
+    Action,
+    Effect,
+    Facts,
+    Mode,
+    Outcome,
+    Phase,
+    Principal,
+    Session,
+    SessionId,
+)
+from remit.policy import PolicySet
+from remit.policy import explain as explain_request
+
+if TYPE_CHECKING:
+    from remit.policy import Explanation
+
+_EXITS = {
+    Effect.ALLOW: Exit.OK,
+    Effect.ASK: Exit.HELD,
+    Effect.DEFER: Exit.HELD,
+    Effect.DENY: Exit.DENIED,
+}
+_SESSION = SessionId("explain")
+
+
+class ExplainedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request as ``remit explain`` reads it from JSON."""
+
+    tool: str
+    agent: str
+    user: str | None = None
+    args: dict[str, Any] = {}
+    context: dict[str, Any] = {}
+    labels: tuple[str, ...] = ()
+    result: Any = msgspec.UNSET
+
+
+@click.command()
+@click.argument("request_file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+@click.option("--tool", help="The tool.")
+@click.option("--args", "arguments", metavar="JSON", help="Its arguments, an object.")
+@click.option("--agent", help="The agent that calls it.")
+@click.option("--user", help="The person on whose behalf.")
+@click.option("--context", metavar="JSON", help="Facts for context.x in rules, an object.")
+@click.option("--label", "labels", multiple=True, help="A label that the session carries.")
+@click.option("--result", metavar="JSON", help="Explain the decision on this result instead.")
+@policy_option
+@json_option
+def explain(request_file: Path | None, policy_path: Path, as_json: bool, **options: Any) -> int:
+    """Show what policy says of one request, and why.
+
+    The request comes as JSON from FILE (- is standard input), or from options. Nothing is run and
+    nothing recorded; what depends on earlier calls (limits, approvals) is not part of it. Exit code
+    0 allow, 4 deny, 5 ask or defer.
+    """
+    if request_file is not None:
+        if any(options.values()):
+            raise click.UsageError("give a FILE or options, not both")
+        call = _from_file(request_file)
+    else:
+        call = _from_options(options)
+    policies = load_policy(policy_path)
+    request, facts = _put_together(policies, call)
+    explanation = explain_request(policies, request, facts)
+    if as_json:
+        rendering.print_json(_json(explanation))
+    else:
+        _show(explanation, request)
+    return _EXITS[explanation.decision.effect]
+
+
+def _from_file(path: Path) -> ExplainedCall:
+    data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    try:
+        return msgspec.convert(canonical.parse(data), ExplainedCall)
+    except (InvalidArgument, msgspec.ValidationError) as problem:
+        raise InvalidRequest(f"{path}: not a request: {problem}") from None
+
+
+def _from_options(options: Mapping[str, Any]) -> ExplainedCall:
+    for name in ("tool", "agent"):
+        if not options[name]:
+            raise click.UsageError(f"missing --{name} (or a FILE with the request)")
+    return ExplainedCall(
+        tool=options["tool"],
+        agent=options["agent"],
+        user=options["user"],
+        args=_object("--args", options["arguments"]),
+        context=_object("--context", options["context"]),
+        labels=tuple(options["labels"]),
+        result=msgspec.UNSET
+        if options["result"] is None
+        else _value("--result", options["result"]),
+    )
+
+
+def _object(option: str, text: str | None) -> dict[str, Any]:
+    value = {} if text is None else _value(option, text)
+    if not isinstance(value, dict):
+        raise InvalidRequest(f'{option}: must be a JSON object such as {{"name": "value"}}.')
+    return value
+
+
+def _value(option: str, text: str) -> Any:
+    try:
+        return canonical.parse(text.encode("utf-8", "surrogateescape"))
+    except InvalidArgument as problem:
+        raise InvalidRequest(f"{option}: not JSON: {problem}") from None
+
+
+def _put_together(policies: PolicySet, call: ExplainedCall) -> tuple[AccessRequest, Facts]:
+    """The request as a guard would make it, in a session that carries the labels."""
+    principal: Principal = policies.principal(call.agent, user=call.user)
+    needs_paths = policies.needs_paths(call.tool)
+    request = AccessRequest(
+        principal=principal,
+        session=_SESSION,
+        action=Action(name=call.tool),
+        arguments=call.args,
+        context=call.context,
+        resolved=real_paths(call.args) if needs_paths else {},
+    )
+    now = time.time_ns()
+    session = Session(
+        id=_SESSION, principal=principal, started_at=now, labels=tuple(sorted(set(call.labels)))
+    )
+    outcome = None
+    if call.result is not msgspec.UNSET:
+        outcome = Outcome(status="ok", result=call.result)
+    return request, Facts(now=now, session=session, outcome=outcome)
