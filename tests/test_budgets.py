@@ -1,6 +1,6 @@
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remit.budgets import Exceeded, Taken, admit, take
@@ -62,6 +62,7 @@ def test_an_interval_that_is_no_whole_number_is_rounded_up() -> None:
     assert run(rate, [0, 333_333_333, 333_333_334]) == [0, 333_333_334]
 
 
+@settings(deadline=None)
 @given(
     rate=limits,
     steps=st.lists(st.tuples(st.integers(0, 2 * SECOND), st.integers(1, 4)), max_size=60),
@@ -81,6 +82,7 @@ def test_no_window_holds_more_than_the_burst_and_the_rate(
             assert last - first + 1 <= most
 
 
+@settings(deadline=None)
 @given(rate=limits, steps=st.lists(st.integers(-SECOND, SECOND), max_size=60))
 def test_a_clock_that_steps_back_frees_nothing(rate: RateLimit, steps: list[int]) -> None:
     times, now = [], 10 * SECOND
@@ -93,6 +95,7 @@ def test_a_clock_that_steps_back_frees_nothing(rate: RateLimit, steps: list[int]
     assert len(run(rate, times)) <= len(run(rate, steady))
 
 
+@settings(deadline=None)
 @given(rate=limits, gaps=st.lists(st.integers(0, 1000), max_size=30))
 def test_the_time_of_retry_is_exact(rate: RateLimit, gaps: list[int]) -> None:
     arrival, now = None, 0
@@ -110,6 +113,7 @@ def test_the_time_of_retry_is_exact(rate: RateLimit, gaps: list[int]) -> None:
             arrival = verdict.arrival
 
 
+@settings(deadline=None)
 @given(rate=limits)
 def test_a_rested_limit_gives_its_whole_burst_again(rate: RateLimit) -> None:
     rest = 2 * (rate.burst + 1) * (rate.period + rate.calls)

@@ -309,6 +309,9 @@ def test_a_request_that_does_not_fit_into_a_record_is_refused_and_recorded() -> 
         assert world.store.read(lambda view, a=admission.id: view.action(a)) is None
         record = world.records()[admission.position]
         assert (record.granted, record.effect, record.tool) == (False, "deny", "db.query")
+        values = world.store.read(lambda view, at=admission.position: view.values(at))
+        assert values is not None
+        assert record.args == hmac.digest(values.salt, values.canonical, "sha256").hex()
 
 
 def test_a_tool_name_that_does_not_fit_is_shortened_in_its_refusal() -> None:

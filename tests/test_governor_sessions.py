@@ -52,6 +52,15 @@ def test_ids_are_given_or_chosen_but_never_taken_twice() -> None:
     assert world.kinds() == ["session"] * 3
 
 
+def test_a_principal_that_does_not_fit_into_a_record_gets_no_session() -> None:
+    world = World()
+    for roles in (("\ud800",), ("x" * 70_000,)):
+        principal = replace(world.policies.principal("web-bot"), roles=roles)
+        with pytest.raises(InvalidRequest, match="the session was not opened: a session record"):
+            world.do(world.governor.open_session, principal)
+    assert world.kinds() == []
+
+
 def test_delegation_narrows_rights_and_inherits_labels() -> None:
     world = World()
     parent = world.open()

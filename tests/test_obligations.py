@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remit.errors import ObligationError
@@ -168,6 +168,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     value=json_values,
     path=st.lists(st.sampled_from(["a", "b", "*", "0", "1"]), max_size=3),

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -63,6 +63,7 @@ def test_ending_twice_keeps_the_first_end() -> None:
     assert end(ended, 40) is ended
 
 
+@settings(deadline=None)
 @given(groups=st.lists(st.lists(st.sampled_from(["untrusted", "secret", "pii", "b"])), max_size=6))
 def test_labels_only_grow_and_stay_sorted(groups: list[list[str]]) -> None:
     kept = session()

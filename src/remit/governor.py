@@ -24,7 +24,13 @@ from msgspec.structs import replace
 
 from remit import approvals, budgets, canonical, ledger, sessions
 from remit.approvals import Approval, ApprovalState
-from remit.errors import ApprovalError, InvalidRequest, SettlementError, StoreCorrupt
+from remit.errors import (
+    ApprovalError,
+    AuditError,
+    InvalidRequest,
+    SettlementError,
+    StoreCorrupt,
+)
 from remit.fulfilment import Ruling, denied, limited, rejected, rule, rule_on_result, unchanged
 from remit.journal import SWEEP, Step
 from remit.model import (
@@ -130,8 +136,11 @@ class Governor:
             raise InvalidRequest(f"session {chosen} exists; leave the id out to get a new one")
         args, values = step.seal(None if intent is None else {"intent": intent})
         record = ledger.session(session, now=step.now, args=args, note=step.note)
+        try:
+            step.append(record, values)
+        except AuditError as problem:
+            raise InvalidRequest(f"the session was not opened: {problem}") from None
         t.put_session(session)
-        step.append(record, values)
         return session
 
     def end_session(self, t: Transaction, session_id: SessionId) -> Session:

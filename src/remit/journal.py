@@ -121,7 +121,7 @@ class Step(NamedTuple):
                 arguments=None,
                 retry_at=None,
             )
-            body = encode_record(ledger.refused(admission, ruling.request, now=self.now))
+            body = encode_record(ledger.refused(admission, ruling.request, now=self.now, args=args))
         return replace(admission, position=self.t.append(body, at=self.now, values=values))
 
     def close_overdue(self, session: Session) -> Session:

@@ -129,10 +129,11 @@ def decision(
     )
 
 
-def refused(admission: Admission, request: AccessRequest, *, now: int) -> Record:
+def refused(admission: Admission, request: AccessRequest, *, now: int, args: str) -> Record:
     """The record of a request whose full record is too large or cannot be written."""
     return Record(
         action=admission.id,
+        args=args,
         at=now // 1000,
         digest=admission.digest,
         effect=admission.decision.effect.value,
