@@ -6,13 +6,9 @@ and optional fields read without ``has()`` are faults with a place and a suggest
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias, cast
 
-from remit.policy.comparison import Pattern
-from remit.policy.expressions import MACROS, label_name
-from remit.policy.functions import READERS
+from remit.policy.signatures import METHODS, Calls, Faults, suggestion, truth
 from remit.policy.syntax import (
     Binary,
     Choice,
@@ -44,15 +40,12 @@ from remit.policy.types import (
     NUMERIC,
     RESULT_VARIABLES,
     STRING,
-    STRINGS,
     VARIABLES,
     Environment,
     Field,
     Type,
     common,
     comparable,
-    named,
-    record,
     same_kind,
     type_of,
 )
@@ -62,53 +55,6 @@ Paths: TypeAlias = frozenset[Path]
 _NONE: Paths = frozenset()
 
 MAX_LOOPS = 3
-
-METHODS: dict[str, tuple[Type, ...]] = {
-    "contains": (STRING, BOOL),
-    "startsWith": (STRING, BOOL),
-    "endsWith": (STRING, BOOL),
-    "matches": (STRING, BOOL),
-    "lowerAscii": (STRING,),
-    "upperAscii": (STRING,),
-    "trim": (STRING,),
-    "split": (STRING, STRINGS),
-}
-"""Methods of strings: types of the parameters, then of what they return."""
-
-FUNCTIONS = ("size", "int", "double", "string", "min", "max", "flows", "has")
-
-_HABITS = {
-    "len": "size",
-    "length": "size",
-    "count": "size",
-    "lower": "lowerAscii",
-    "tolower": "lowerAscii",
-    "tolowercase": "lowerAscii",
-    "upper": "upperAscii",
-    "toupper": "upperAscii",
-    "touppercase": "upperAscii",
-    "strip": "trim",
-    "startswith": "startsWith",
-    "endswith": "endsWith",
-    "hasprefix": "startsWith",
-    "hassuffix": "endsWith",
-    "includes": "contains",
-    "match": "matches",
-    "regex": "matches",
-    "search": "matches",
-    "any": "exists",
-    "some": "exists",
-    "every": "all",
-    "float": "double",
-    "str": "string",
-    "exists": "has",
-    "defined": "has",
-    "arguments": "args",
-    "params": "args",
-    "input": "args",
-    "ctx": "context",
-    "principal": "agent",
-}
 
 
 def check(
@@ -124,7 +70,7 @@ def check(
     result = checker.value(node, _NONE)
     if loops(node) > MAX_LOOPS:
         message = f"loops over lists are nested more than {MAX_LOOPS} deep"
-        checker.fault(node, message, "split the condition into several rules")
+        Faults(found).at_node(node, message, "split the condition into several rules")
     found.sort(key=lambda fault: fault.offset)
     if faults is not None:
         faults += found
@@ -145,32 +91,11 @@ def check_condition(
     result = check(node, environment, found)
     if not found and result.kind not in ("bool", "dyn"):
         message = f"a condition is true or false, this is {result}"
-        found.append(ExpressionFault(node.offset, node.width, message, _truth(node, result)))
+        found.append(ExpressionFault(node.offset, node.width, message, truth(node, result)))
     if faults is not None:
         faults += found
     elif found:
         raise found[0]
-
-
-def _truth(node: Node, found: Type) -> str:
-    if found.kind in ("string", "list", "map"):
-        return f"write size({node.text}) > 0"
-    if found.kind in NUMERIC:
-        return f"write {node.text} != 0"
-    return "compare it with something, e.g. == null"
-
-
-def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """Return ``did you mean X?`` for a word close to one of ``known``, or None."""
-    candidates = list(known)
-    habit = _HABITS.get(word.lower())
-    if habit in candidates:
-        return f"did you mean {habit}?"
-    lower = {candidate.lower(): candidate for candidate in candidates}
-    close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {lower[close[0]]}?"
-    return f"known here: {', '.join(candidates)}" if 0 < len(candidates) <= 12 else None
 
 
 class _Checker:
@@ -181,15 +106,9 @@ class _Checker:
 
     def __init__(self, environment: Environment, faults: list[ExpressionFault]) -> None:
         self._environment = environment
-        self._faults = faults
+        self._faults = Faults(faults)
+        self._calls = Calls(environment, self._faults)
         self._elements: dict[str, Type] = {}
-
-    def fault(self, node: Node, message: str, hint: str | None = None) -> Type:
-        return self._fault_at(node.offset, node.width, message, hint)
-
-    def _fault_at(self, offset: int, width: int, message: str, hint: str | None) -> Type:
-        self._faults.append(ExpressionFault(offset, width, message, hint))
-        return DYN
 
     def value(self, node: Node, safe: Paths) -> Type:
         """The type of a node that must be a plain value, not a record."""
@@ -197,7 +116,7 @@ class _Checker:
         if found.kind == "record":
             assert found.fields is not None
             example = f"{node.text}.{next(iter(found.fields))}"
-            return self.fault(node, f"`{node.text}` has fields", f"write e.g. {example}")
+            return self._faults.at_node(node, f"`{node.text}` has fields", f"write e.g. {example}")
         return found
 
     def type(self, node: Node, safe: Paths) -> Type:
@@ -218,6 +137,10 @@ class _Checker:
                 return self._binary(node, safe)
             case Logic():
                 return self._logic(node, safe)
+        return self._compound(node, safe)
+
+    def _compound(self, node: Node, safe: Paths) -> Type:
+        match node:
             case Choice():
                 return self._choice(node, safe)
             case FunctionCall():
@@ -228,8 +151,7 @@ class _Checker:
                 return self._comprehension(node, safe)
             case ListDisplay():
                 return Type("list", common([self.value(item, safe) for item in node.items]))
-        assert isinstance(node, MapDisplay)
-        for _, entry in node.entries:
+        for _, entry in cast(MapDisplay, node).entries:
             self.value(entry, safe)
         return MAP
 
@@ -243,13 +165,13 @@ class _Checker:
             return environment.args
         if name in RESULT_VARIABLES and not environment.on_result:
             message = f"`{name}` is only known after the tool has run"
-            return self.fault(node, message, "add `on: result` to the rule")
+            return self._faults.at_node(node, message, "add `on: result` to the rule")
         if name in VARIABLES:
             return VARIABLES[name]
         if name in environment.constants:
             return type_of(environment.constants[name])
         known = ["args", *VARIABLES, *environment.constants, *self._elements]
-        return self.fault(node, f"there is no variable `{name}`", suggestion(name, known))
+        return self._faults.at_node(node, f"there is no variable `{name}`", suggestion(name, known))
 
     def _member(self, node: Member, safe: Paths) -> Type:
         operand = self.type(node.operand, safe)
@@ -260,7 +182,7 @@ class _Checker:
             route = node.text
             message = f"`{route}` may be missing"
             hint = f"write has({route}) && ..."
-            return self._fault_at(node.at, len(node.name), message, hint)
+            return self._faults.at(node.at, len(node.name), message, hint)
         return found.type
 
     def _field(self, node: Member | Presence, operand: Type) -> Field | None:
@@ -273,7 +195,7 @@ class _Checker:
             hint = f"write .{node.name}(...)" if node.name in methods else None
             if node.name.lower() in ("length", "size", "len"):
                 hint = f"write size({node.operand.text})"
-            self._fault_at(node.at, len(node.name), message, hint)
+            self._faults.at(node.at, len(node.name), message, hint)
             return None
         found = operand.fields.get(node.name)
         if found is None:
@@ -281,7 +203,7 @@ class _Checker:
             hint = suggestion(node.name, operand.fields)
             if node.name in (operand.methods or {}):
                 hint = f"write {node.operand.text}.{node.name}(...)"
-            self._fault_at(node.at, len(node.name), message, hint)
+            self._faults.at(node.at, len(node.name), message, hint)
         return found
 
     def _presence(self, node: Presence, safe: Paths) -> Type:
@@ -291,16 +213,21 @@ class _Checker:
     def _index(self, node: Index, safe: Paths) -> Type:
         operand, index = self.type(node.operand, safe), self.value(node.index, safe)
         if operand.kind == "list":
-            self._expect(node.index, index, INT, "an element of a list is asked for by number")
+            if index.kind == "double":
+                return self._faults.at_node(node.index, "the elements of a list have whole numbers")
+            message = "an element of a list is asked for by number"
+            self._faults.expect(node.index, index, INT, message)
             return operand.element or DYN
         if operand.kind in ("map", "record") and operand.fields is not None:
             if isinstance(node.index, Constant) and isinstance(node.index.value, str):
                 return self._known_key(node, operand, node.index.value, safe)
-            return self.fault(node.index, "the name of a field is written out", 'write ["name"]')
+            return self._faults.at_node(
+                node.index, "the name of a field is written out", 'write ["name"]'
+            )
         if operand.kind == "map":
-            self._expect(node.index, index, STRING, "a field of a map is asked for by name")
+            self._faults.expect(node.index, index, STRING, "a field of a map is asked for by name")
         elif operand.kind != "dyn":
-            return self.fault(node.operand, f"{operand} cannot be indexed")
+            return self._faults.at_node(node.operand, f"{operand} cannot be indexed")
         return DYN
 
     def _known_key(self, node: Index, operand: Type, key: str, safe: Paths) -> Type:
@@ -309,10 +236,10 @@ class _Checker:
         if found is None or operand.kind == "record":
             message = f"`{node.operand.text}` has no field `{key}`"
             hint = f"write {node.operand.text}.{key}" if found else suggestion(key, operand.fields)
-            return self.fault(node.index, message, hint)
+            return self._faults.at_node(node.index, message, hint)
         if found.optional and path(node) not in safe:
             hint = f'write "{key}" in {node.operand.text} && ...'
-            return self.fault(node.index, f"`{node.text}` may be missing", hint)
+            return self._faults.at_node(node.index, f"`{node.text}` may be missing", hint)
         return found.type
 
     # Operators
@@ -320,21 +247,21 @@ class _Checker:
     def _unary(self, node: Unary, safe: Paths) -> Type:
         operand = self.value(node.operand, safe)
         if node.operator == "!":
-            self._expect(node.operand, operand, BOOL, "`!` turns true and false around")
+            self._faults.expect(node.operand, operand, BOOL, "`!` turns true and false around")
             return BOOL
-        self._expect(node.operand, operand, NUMBER, "`-` goes before a number")
+        self._faults.expect(node.operand, operand, NUMBER, "`-` goes before a number")
         return NUMBER if operand.kind == "dyn" else operand
 
     def _logic(self, node: Logic, safe: Paths) -> Type:
         for operand in node.operands:
             found = self.value(operand, safe)
-            self._expect(operand, found, BOOL, f"`{node.operator}` joins conditions")
+            self._faults.expect(operand, found, BOOL, f"`{node.operator}` joins conditions")
             safe |= known_present(operand, node.operator == "&&")
         return BOOL
 
     def _choice(self, node: Choice, safe: Paths) -> Type:
         condition = self.value(node.condition, safe)
-        self._expect(node.condition, condition, BOOL, "`?` follows a condition")
+        self._faults.expect(node.condition, condition, BOOL, "`?` follows a condition")
         chosen = self.value(node.chosen, safe | known_present(node.condition, True))
         otherwise = self.value(node.otherwise, safe | known_present(node.condition, False))
         return common((chosen, otherwise))
@@ -352,7 +279,7 @@ class _Checker:
             case "<" | "<=" | ">" | ">=":
                 for side, found in ((node.left, left), (node.right, right)):
                     if found.kind not in ("dyn", "string", *NUMERIC):
-                        self.fault(side, f"`{node.operator}` does not order {found}")
+                        self._faults.at_node(side, f"`{node.operator}` does not order {found}")
                         return BOOL
                 if "dyn" not in (left.kind, right.kind) and not same_kind(left, right):
                     self._incomparable(node, left, right)
@@ -369,20 +296,22 @@ class _Checker:
             hint = f"write {node.right.text} in {node.left.text}"
         elif right.kind == "list" and left.kind != "list":
             hint = f"write {node.left.text} in {node.right.text}"
-        self.fault(node, f"{left} and {right} cannot be compared by `{node.operator}`", hint)
+        self._faults.at_node(
+            node, f"{left} and {right} cannot be compared by `{node.operator}`", hint
+        )
 
     def _in(self, node: Binary, left: Type, right: Type) -> None:
         if right.kind == "list":
             if right.element is not None and not comparable(left, right.element):
-                self.fault(node, f"{left} is never an element of {right}")
+                self._faults.at_node(node, f"{left} is never an element of {right}")
         elif right.kind == "map":
-            self._expect(node.left, left, STRING, "the keys of a map are strings")
+            self._faults.expect(node.left, left, STRING, "the keys of a map are strings")
         elif right.kind == "string":
             hint = f"write {node.right.text}.contains({node.left.text})"
-            self.fault(node, "`in` looks into a list or a map, not into a string", hint)
+            self._faults.at_node(node, "`in` looks into a list or a map, not into a string", hint)
         elif right.kind != "dyn":
             hint = f"write {node.left.text} == {node.right.text}"
-            self.fault(node, f"`in` looks into a list or a map, not into {right}", hint)
+            self._faults.at_node(node, f"`in` looks into a list or a map, not into {right}", hint)
 
     def _arithmetic(self, node: Binary, left: Type, right: Type) -> Type:
         sign, kinds = node.operator, {left.kind, right.kind} - {"dyn"}
@@ -393,191 +322,47 @@ class _Checker:
             if sign == "+" and "string" in kinds and len(kinds) > 1:
                 number = node.right if left.kind == "string" else node.left
                 hint = f"write string({number.text})"
-            return self.fault(node, f"`{sign}` does not work on {left} and {right}", hint)
+            return self._faults.at_node(node, f"`{sign}` does not work on {left} and {right}", hint)
         if left.kind == right.kind == "int":
             return INT
         if sign == "+" and not (left.kind in NUMERIC and right.kind in NUMERIC):
             return DYN
         return DOUBLE if "double" in kinds else NUMBER
 
-    def _expect(self, node: Node, found: Type, wanted: Type, message: str) -> bool:
-        if found.kind == "dyn" or same_kind(found, wanted):
-            return True
-        hint = None
-        if wanted is STRING and found.kind in ("bool", *NUMERIC):
-            hint = f"write string({node.text})"
-        elif wanted is BOOL:
-            hint = _truth(node, found)
-        self.fault(node, f"{message}; this is {found}", hint)
-        return False
-
     # Calls
 
     def _function(self, node: FunctionCall, safe: Paths) -> Type:
-        if node.name == "flows":
-            return self._flows(node, safe)
-        arguments = [self.value(argument, safe) for argument in node.arguments]
-        if node.name in READERS:
-            return self._reader(node, arguments)
-        match node.name:
-            case "size":
-                return self._sized(node, arguments)
-            case "int" | "double" | "string":
-                return self._conversion(node, arguments)
-            case "min" | "max":
-                return self._extreme(node, arguments)
-        if node.name in METHODS or node.name in MACROS:
-            target = node.arguments[0].text if node.arguments else "value"
-            hint: str | None = f"write {target}.{node.name}(...)"
-        else:
-            hint = suggestion(node.name, [*FUNCTIONS, *READERS])
-        message = f"there is no function `{node.name}`"
-        return self._fault_at(node.offset, len(node.name), message, hint)
-
-    def _count(self, node: Node, name: str, given: int, least: int, most: int) -> bool:
-        if least <= given <= most:
-            return True
-        wanted = str(least) if least == most else f"{least} to {most}"
-        plural = "" if wanted == "1" else "s"
-        self.fault(node, f"`{name}` takes {wanted} argument{plural}, not {given}")
-        return False
-
-    def _sized(self, node: FunctionCall | MethodCall, arguments: Sequence[Type]) -> Type:
-        if self._count(node, "size", len(arguments), 1, 1):
-            found = arguments[0]
-            if found.kind not in ("dyn", "string", "list", "map"):
-                self.fault(node, f"{found} has no size")
-        return INT
-
-    def _conversion(self, node: FunctionCall, arguments: Sequence[Type]) -> Type:
-        result = named(node.name)
-        if self._count(node, node.name, len(arguments), 1, 1):
-            accepted = {"dyn", "string", *NUMERIC} | ({"bool"} if result is STRING else set())
-            if arguments[0].kind not in accepted:
-                self.fault(node, f"{arguments[0]} cannot be made {result}")
-        return result
-
-    def _extreme(self, node: FunctionCall, arguments: Sequence[Type]) -> Type:
-        if not arguments:
-            return self.fault(node, f"`{node.name}` needs at least one number")
-        if len(arguments) == 1:
-            if arguments[0].kind not in ("dyn", "list"):
-                hint = f"write {node.name}({node.arguments[0].text}, ...)"
-                return self.fault(node, f"`{node.name}` takes a list or several numbers", hint)
-            arguments = [arguments[0].element or DYN]
-        for found in arguments:
-            if found.kind not in ("dyn", *NUMERIC):
-                return self.fault(node, f"`{node.name}` compares numbers, not {found}")
-        return common(arguments) if all(a.kind in NUMERIC for a in arguments) else NUMBER
-
-    def _flows(self, node: FunctionCall, safe: Paths) -> Type:
-        if not self._count(node, "flows", len(node.arguments), 2, 2):
-            return BOOL
-        value, label = node.arguments
-        self.value(value, safe)
-        name = label_name(label)
-        if name is None:
-            self.fault(label, "a label is written as a name", "write flows(args, untrusted)")
-        elif self._environment.labels is not None and name not in self._environment.labels:
-            hint = suggestion(name, sorted(self._environment.labels))
-            self.fault(label, f"there is no label `{name}`", hint)
-        return BOOL
-
-    def _reader(self, node: FunctionCall, arguments: Sequence[Type]) -> Type:
-        reader = READERS[node.name]
-        most = len(reader.parameters)
-        if self._count(node, node.name, len(arguments), most - reader.optional, most):
-            for argument, found, wanted in zip(
-                node.arguments, arguments, reader.parameters, strict=False
-            ):
-                self._expect(argument, found, named(wanted), f"`{node.name}` reads {wanted}")
-        if reader.returns != "object":
-            return named(reader.returns)
-        methods = {name: tuple(map(named, types)) for name, types in reader.methods.items()}
-        return record(methods, **{name: named(of) for name, of in reader.fields.items()})
+        if node.name != "flows":
+            return self._calls.function(node, [self.value(a, safe) for a in node.arguments])
+        for argument in node.arguments[:1]:
+            self.value(argument, safe)
+        return self._calls.flows(node)
 
     def _method(self, node: MethodCall, safe: Paths) -> Type:
         target = self.type(node.target, safe)
-        arguments = [self.value(argument, safe) for argument in node.arguments]
-        if target.kind == "record":
-            return self._call(node, target.methods or {}, arguments)
-        if node.name == "size":
-            return self._sized(node, [target, *arguments])
-        if target.kind not in ("dyn", "string"):
-            if node.name in METHODS:
-                return self._wrong_target(node, target)
-            known = ["size", *MACROS] if target.kind in ("list", "map") else []
-            message = f"{target} has no method `{node.name}`"
-            return self._fault_at(node.at, len(node.name), message, suggestion(node.name, known))
-        return self._call(node, METHODS, arguments)
+        return self._calls.method(node, target, [self.value(a, safe) for a in node.arguments])
 
-    def _wrong_target(self, node: MethodCall, target: Type) -> Type:
-        message = f"`{node.name}` is a method of strings, this is {target}"
-        hint = None
-        if target.kind == "list":
-            arguments = ", ".join(argument.text for argument in node.arguments)
-            hint = f"write {node.target.text}.exists(x, x.{node.name}({arguments}))"
-            if node.name == "contains":
-                hint = f"write {arguments} in {node.target.text}"
-        return self._fault_at(node.at, len(node.name), message, hint)
-
-    def _call(
-        self, node: MethodCall, methods: Mapping[str, tuple[Type, ...]], arguments: Sequence[Type]
-    ) -> Type:
-        if node.name not in methods:
-            message = f"there is no method `{node.name}`"
-            known = [*methods, "size", *MACROS] if methods is METHODS else list(methods)
-            if node.name in READERS or node.name in ("int", "double", "string"):
-                hint: str | None = f"write {node.name}({node.target.text})"
-            else:
-                hint = suggestion(node.name, known)
-            return self._fault_at(node.at, len(node.name), message, hint)
-        *wanted, result = methods[node.name]
-        if self._count(node, node.name, len(arguments), len(wanted), len(wanted)):
-            for argument, found, each in zip(node.arguments, arguments, wanted, strict=True):
-                self._expect(argument, found, each, f"`{node.name}` takes {each}")
-            if node.name == "matches":
-                self._pattern(node.arguments[0])
-            if node.name == "calls":
-                self._counted(node.arguments[0])
-        return result
-
-    def _pattern(self, node: Node) -> None:
-        pattern = constant_text(node, self._environment.constants)
-        if pattern is None:
-            message = "a pattern is known at load, so that it is checked and compiled once"
-            self.fault(node, message, 'write "..." or a constant from define:')
-            return
-        try:
-            Pattern(pattern)
-        except ValueError as error:
-            hint = "patterns are RE2: no look-around, no back-references"
-            self.fault(node, f"this is not a pattern: {error}", hint)
-
-    def _counted(self, node: Node) -> None:
-        tools = self._environment.tools
-        if tools is None or not isinstance(node, Constant) or str(node.value) in tools:
-            return
-        hint = suggestion(str(node.value), sorted(tools))
-        self.fault(node, f"there is no tool `{node.value}`", hint)
+    # Loops
 
     def _comprehension(self, node: Comprehension, safe: Paths) -> Type:
         over, name = self.value(node.over, safe), node.variable
         if over.kind not in ("dyn", "list", "map"):
-            self._fault_at(
+            self._faults.at(
                 node.at, len(node.macro), f"`{node.macro}` walks a list or a map, not {over}", None
             )
         if name == "args" or name in VARIABLES or name in self._environment.constants:
-            self.fault(node, f"`{name}` has a meaning already", "choose another name for elements")
+            self._faults.at_node(
+                node, f"`{name}` has a meaning already", "choose another name for elements"
+            )
         elif name in self._elements:
-            self.fault(node, f"`{name}` names an outer element", "choose another name")
+            self._faults.at_node(node, f"`{name}` names an outer element", "choose another name")
         outer = self._elements
         element = STRING if over.kind == "map" else over.element or DYN
         self._elements = {**outer, name: element}
         body = self.value(node.body, safe)
         self._elements = outer
         if node.macro != "map":
-            self._expect(node.body, body, BOOL, f"`{node.macro}` asks a condition")
+            self._faults.expect(node.body, body, BOOL, f"`{node.macro}` asks a condition")
         match node.macro:
             case "map":
                 return Type("list", body)
@@ -602,18 +387,3 @@ def known_present(node: Node, outcome: bool) -> Paths:
             every = (node.operator == "&&") == outcome
             return frozenset.union(*parts) if every else frozenset.intersection(*parts)
     return _NONE
-
-
-def constant_text(node: Node, constants: Mapping[str, Any]) -> str | None:
-    """Return the string that ``node`` is known to be at load: written, defined, or joined."""
-    match node:
-        case Constant(value=str() as written):
-            return written
-        case Variable():
-            found = constants.get(node.name)
-            return found if isinstance(found, str) else None
-        case Binary(operator="+"):
-            left = constant_text(node.left, constants)
-            right = constant_text(node.right, constants)
-            return None if left is None or right is None else left + right
-    return None

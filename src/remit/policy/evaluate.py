@@ -19,11 +19,11 @@ from msgspec import Struct
 
 from remit.model import Finding, Outcome, Principal, Session
 from remit.policy import comparison, operations
-from remit.policy.checking import constant_text
 from remit.policy.comparison import ConditionError, MissingFact, Pattern
 from remit.policy.expressions import label_name
 from remit.policy.functions import READERS, ReaderFunction
 from remit.policy.render import render
+from remit.policy.signatures import constant_text
 from remit.policy.syntax import (
     Binary,
     Choice,

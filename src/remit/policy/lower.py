@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard, cast
 
 from remit import text
-from remit.policy import comparison, operations
+from remit.policy import comparison, inline, operations
 from remit.policy import python as py
-from remit.policy.checking import constant_text
 from remit.policy.evaluate import compiled, is_record, load_reader, loop_limit
 from remit.policy.expressions import label_name
 from remit.policy.functions import READERS
 from remit.policy.python import Bindings
+from remit.policy.signatures import constant_text
 from remit.policy.syntax import (
     Binary,
     Choice,
@@ -192,10 +192,8 @@ class _Lowering:
         code = [a if isinstance(a, ast.expr) else py.constant(a) for a in arguments]
         return py.call(self._bindings.bind(function), *code)
 
-    def _is(self, first: ast.expr, kind: type) -> ast.expr:
-        """``type(first) is kind``."""
-        bind = self._bindings.bind
-        return py.compare(py.call(bind(type), first), "is", bind(kind))
+    def _has_type(self, first: ast.expr, kind: type) -> ast.expr:
+        return inline.has_type(self._bindings, first, kind)
 
     # Names and fields
 
@@ -219,7 +217,7 @@ class _Lowering:
         operand = self.value(node.operand, 0)
         first, again = self._hold(operand.code)
         slow = self._call(operations.member, self._sure(operand, again), node.name, fact, node.at)
-        code = py.choose(self._is(first, dict), py.method(again, "get", *get), slow)
+        code = py.choose(self._has_type(first, dict), py.method(again, "get", *get), slow)
         return _Value(code, absent=missing)
 
     def _presence(self, node: Presence, wide: bool) -> _Value:
@@ -233,7 +231,7 @@ class _Lowering:
             there = py.either(there, alike)
         sure = self._sure(operand, again)
         slow = self._call(operations.present, sure, node.name, wide, node.at)
-        return _Value(py.choose(self._is(first, dict), there, slow), "bool")
+        return _Value(py.choose(self._has_type(first, dict), there, slow), "bool")
 
     def _is_object(self, node: Node) -> TypeGuard[Variable]:
         """Whether ``node`` is ``args`` or ``context``, which are maps for certain."""
@@ -333,33 +331,10 @@ class _Lowering:
         sides = (sure, literal) if other is node.left else (literal, sure)
         slow = self._call(comparison.equal, *sides, wide, node.at)
         if isinstance(known, str):
-            fast = self._same(again, known, wide)
+            fast = inline.same(self._bindings, again, known, wide)
         else:
             fast = py.compare(again, "==", literal)
-        return py.choose(self._is(first, type(known)), fast, slow)
-
-    def _same(self, held: ast.expr, literal: str, wide: bool) -> ast.expr:
-        """Whether the string ``held`` equals a literal."""
-        plain = py.compare(held, "==", py.constant(text.normal(literal)))
-        ascii_only = py.method(held, "isascii")
-        if not wide:
-            normal = py.compare(
-                self._call(text.normal, held), "==", py.constant(text.normal(literal))
-            )
-            return py.either(plain, py.both(py.negate(ascii_only), normal))
-        folded = text.fold(literal)
-        whole, quick = self._call(text.fold, held), self._folded(held, folded)
-        short = py.choose(ascii_only, quick, whole)
-        return py.either(plain, py.compare(short, "==", py.constant(folded)))
-
-    def _folded(self, held: ast.expr, *wanted: str) -> ast.expr:
-        """The wide form of an ASCII string, as far as strings without blanks can tell."""
-        whole = self._call(text.fold, held)
-        if any(" " in part or not part for part in wanted):
-            return whole
-        # Folding printable ASCII trims it, makes it lower case and shortens runs of blanks.
-        short = py.method(py.method(held, "strip"), "lower")
-        return py.choose(py.method(held, "isprintable"), short, whole)
+        return py.choose(self._has_type(first, type(known)), fast, slow)
 
     def _ordered(self, node: Binary) -> ast.expr:
         for literal, other in ((node.right, node.left), (node.left, node.right)):
@@ -378,9 +353,8 @@ class _Lowering:
         sides = (sure, literal) if left else (literal, sure)
         slow = self._call(comparison.ordered, *sides, node.operator, node.at)
         # Doubles other than NaN, which alone differs from itself, compare inline too.
-        number = py.compare(again, "==", again)
-        inline = py.either(self._is(first, int), py.both(self._is(again, float), number))
-        return py.choose(inline, py.compare(*fast), slow)
+        quick = inline.is_number(self._bindings, first, again)
+        return py.choose(quick, py.compare(*fast), slow)
 
     def _in(self, node: Binary, wide: bool) -> ast.expr:
         items = self._known(node.right)
@@ -403,19 +377,10 @@ class _Lowering:
         bind = self._bindings.bind
         value = self.value(node.left, 0)
         first, again = self._hold(value.code)
-        exact = bind(frozenset(map(text.normal, items)))
-        found = py.compare(again, "in", exact)
-        if wide:
-            folded = frozenset(map(text.fold, items))
-            whole, quick = self._call(text.fold, again), self._folded(again, *folded)
-            short = py.choose(py.method(again, "isascii"), quick, whole)
-            other = py.compare(short, "in", bind(folded))
-        else:
-            normal = py.compare(self._call(text.normal, again), "in", exact)
-            other = py.both(py.negate(py.method(again, "isascii")), normal)
+        fast = inline.is_one_of(self._bindings, again, items, wide)
         sure = self._sure(value, again)
         slow = self._call(comparison.is_in, sure, bind(items), wide, self._limit, node.at)
-        return py.choose(self._is(first, str), py.either(found, other), slow)
+        return py.choose(self._has_type(first, str), fast, slow)
 
     # Loops
 
@@ -500,19 +465,11 @@ class _Lowering:
             return self._call(comparison.tested, target, argument, node.name, wide, node.at)
         value = self.value(node.target, 0)
         first, again = self._hold(value.code)
-        fast = _test(again, node.name, text.normal(part))
-        if wide and needle is not None:
-            fast = py.either(fast, _test(self._folded(again, needle), node.name, needle))
+        fast = inline.tested(self._bindings, again, node.name, part, wide)
         sure = self._sure(value, again)
         slow = self._call(comparison.tested, sure, part, node.name, wide, node.at)
-        inline = py.both(self._is(first, str), py.method(again, "isascii"))
-        return py.choose(inline, fast, slow)
-
-
-def _test(whole: ast.expr, method: str, part: str) -> ast.expr:
-    if method == "contains":
-        return py.compare(py.constant(part), "in", whole)
-    return py.method(whole, method.lower(), py.constant(part))
+        quick = py.both(self._has_type(first, str), py.method(again, "isascii"))
+        return py.choose(quick, fast, slow)
 
 
 __all__ = ["Bindings", "lower"]
