@@ -2,7 +2,20 @@
 
 from remit.policy.catalogue import Tool, ToolSchema
 from remit.policy.decide import decide
+from remit.policy.explain import Explanation, MatchedRule, NearMiss, Seen, explain, refusal
 from remit.policy.loading import load
 from remit.policy.policyset import PolicySet
 
-__all__ = ["PolicySet", "Tool", "ToolSchema", "decide", "load"]
+__all__ = [
+    "Explanation",
+    "MatchedRule",
+    "NearMiss",
+    "PolicySet",
+    "Seen",
+    "Tool",
+    "ToolSchema",
+    "decide",
+    "explain",
+    "load",
+    "refusal",
+]

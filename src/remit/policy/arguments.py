@@ -56,7 +56,7 @@ class Expected:
 
     def __init__(self, tool: Tool) -> None:
         self._arguments: Mapping[str, str] = tool.arguments or {}
-        self._validator = None if tool.schema is None else validator(tool.schema)
+        self._is_valid = None if tool.schema is None else validator(tool.schema).is_valid
         self._declared = frozenset(tool.known_arguments or ())
         self.clean: set[tuple[str, ...]] = set()
         """Sets of argument names known to be no look-alikes. Bounded."""
@@ -69,20 +69,20 @@ class Expected:
             plain = _TESTS.get(written.removesuffix("?"), "type({0}) is str")
             test = plain.format(f"args.get({name!r})")
             tests.append(f"(args.get({name!r}) is None or {test})" if written[-1] == "?" else test)
-        if self._validator is not None:
+        if self._is_valid is not None:
             tests.append("fits(args)")
         return " and ".join(tests) or None
 
     def _fits(self, args: Mapping[str, Any]) -> bool:
+        """Whether they fit the JSON Schema; one that it cannot judge does not."""
         try:
-            return bool(self._validator.is_valid(dict(args)))  # type: ignore[union-attr]
+            return self._is_valid is None or bool(self._is_valid(dict(args)))
         except ValueError:
             return False
 
     def refused(self, args: Mapping[str, Any]) -> ArgumentFault | None:
         """Why these arguments are refused, in words; None when they are fine."""
-        fault = self._spelling(tuple(args)) or self._form(args)
-        return fault
+        return self._spelling(tuple(args)) or self._form(args)
 
     def _spelling(self, names: tuple[str, ...]) -> ArgumentFault | None:
         forms: dict[str, str] = {text.fold(name): name for name in self._declared}
@@ -113,7 +113,7 @@ class Expected:
                 kind = _SPOKEN.get(plain, "text")
                 because = f"The argument {name!r} must be {kind}, it is {type(value).__name__}."
                 return ArgumentFault("bad-arguments", because)
-        if self._validator is not None and not self._fits(args):
+        if not self._fits(args):
             because = "The arguments do not fit the schema that the policy declares for the tool."
             return ArgumentFault("bad-arguments", because)
         return None

@@ -69,8 +69,8 @@ class ConditionReader:
         faults: list[ExpressionFault] = []
         try:
             node = parse(place.text)
-        except ExpressionFault as fault:
-            note(_placed(source, place, fault))
+        except ExpressionFault as problem:
+            note(_placed(source, place, problem))
             return None
         environment = Environment(
             args=self._arguments(tools),

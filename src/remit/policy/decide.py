@@ -11,4 +11,4 @@ def decide(policies: PolicySet, request: AccessRequest, facts: Facts) -> Decisio
 
     Pure: the same input always gives an equal decision. Never raises for what a request holds.
     """
-    return policies.decide(request, facts)
+    return policies._decider.decide(request, facts)

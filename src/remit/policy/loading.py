@@ -91,6 +91,7 @@ class _Loading:
         return PolicySet(
             bundle=packed,
             catalogue=catalogue,
+            constants=constants,
             decider=Decider(planner, revision=revision, mode=mode, default=default),
             default=default,
             directory=directory,

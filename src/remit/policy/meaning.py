@@ -27,7 +27,21 @@ Path = tuple[str | int, ...]
 BUILT_IN_LABELS = frozenset({"untrusted", "confidential"})
 """Labels that have a meaning without being declared."""
 BUILT_IN_REASONS = frozenset(
-    ["default", "rule-error", "missing-fact", "unknown-agent", "look-alike-name", "bad-arguments", "rate-limit", "obligation", "outcome-missing", "session-unknown", "session-principal", "session-ended", "record-too-large"]
+    {
+        "bad-arguments",
+        "default",
+        "look-alike-name",
+        "missing-fact",
+        "obligation",
+        "outcome-missing",
+        "rate-limit",
+        "record-too-large",
+        "rule-error",
+        "session-ended",
+        "session-principal",
+        "session-unknown",
+        "unknown-agent",
+    }
 )
 """Ids that decisions and records use for what is not a rule of a document."""
 
@@ -62,7 +76,7 @@ def read_rules(
 ) -> tuple[Rule, ...]:
     """The rules of all documents, in the order of files and lines, without the faulty ones."""
     first: dict[str, Location] = {}
-    rules = []
+    rules: list[Rule] = []
     for read in documents:
         for entry in read.document.rules:
             if _is_taken(read, entry, first, note):

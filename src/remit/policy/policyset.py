@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn, Self
 
 from remit import text
 from remit.model import (
     AccessRequest,
-    Decision,
     Effect,
-    Facts,
     Fault,
     Mode,
     Phase,
     Principal,
     RateLimit,
+    Reason,
     Revision,
 )
 from remit.policy import patterns
@@ -22,6 +22,7 @@ from remit.policy.catalogue import Catalogue, Tool
 from remit.policy.directory import Directory
 from remit.policy.planning import Decider, refused_identity
 from remit.policy.rules import Rule, acting
+from remit.policy.ruling import Setting
 
 
 class PolicySet:
@@ -36,6 +37,7 @@ class PolicySet:
         "_default",
         "_directory",
         "bundle",
+        "constants",
         "mode",
         "rate_limits",
         "revision",
@@ -43,8 +45,14 @@ class PolicySet:
         "warnings",
     )
 
+    _catalogue: Catalogue
+    _decider: Decider
+    _default: Effect
+    _directory: Directory
     bundle: bytes
     """Canonical JSON of the documents by file name; ``revision`` is its digest."""
+    constants: Mapping[str, Any]
+    """Values from ``define:``, deeply read-only."""
     mode: Mode
     """Whether decisions bind."""
     rate_limits: tuple[RateLimit, ...]
@@ -56,11 +64,12 @@ class PolicySet:
     warnings: tuple[Fault, ...]
     """What looks like a mistake but may be meant."""
 
-    def __init__(
-        self,
+    def __new__(  # no __init__, which could be called again later
+        cls,
         *,
         bundle: bytes,
         catalogue: Catalogue,
+        constants: Mapping[str, Any],
         decider: Decider,
         default: Effect,
         directory: Directory,
@@ -69,18 +78,21 @@ class PolicySet:
         revision: Revision,
         rules: tuple[Rule, ...],
         warnings: tuple[Fault, ...],
-    ) -> None:
+    ) -> Self:
+        self = super().__new__(cls)
         put = object.__setattr__
         put(self, "_catalogue", catalogue)
         put(self, "_decider", decider)
         put(self, "_default", default)
         put(self, "_directory", directory)
         put(self, "bundle", bundle)
+        put(self, "constants", constants)
         put(self, "mode", mode)
         put(self, "rate_limits", rate_limits)
         put(self, "revision", revision)
         put(self, "rules", rules)
         put(self, "warnings", warnings)
+        return self
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"a PolicySet cannot be changed: {name}")
@@ -91,9 +103,13 @@ class PolicySet:
     def __repr__(self) -> str:
         return f"<PolicySet {self.revision[:19]} {self.mode.value}, {len(self.rules)} rules>"
 
-    def decide(self, request: AccessRequest, facts: Facts) -> Decision:
-        """What this policy says of a request. Pure: see ``remit.policy.decide``."""
-        return self._decider.decide(request, facts)
+    def setting(self, phase: Phase) -> Setting:
+        """What all decisions of a phase have in common."""
+        return self._decider.call if phase is Phase.CALL else self._decider.result
+
+    def refused_identity(self, principal: Principal, tool: str) -> Reason | None:
+        """Why a principal or a tool name is refused before any rule is looked at."""
+        return refused_identity(principal, tool, self._catalogue)
 
     def principal(self, agent: str, *, user: str | None = None) -> Principal:
         """An agent as the documents declare it, on behalf of a person if one is given.
@@ -129,7 +145,7 @@ class PolicySet:
         """
         if self.mode is Mode.SHADOW:
             return True
-        if refused_identity(principal, tool, self._catalogue) is not None:
+        if self.refused_identity(principal, tool) is not None:
             return False
         name = text.name(tool)
         declared = self._catalogue.tool(name)

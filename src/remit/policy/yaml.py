@@ -22,6 +22,8 @@ MAX_BYTES = 1 << 20
 """Largest document, in bytes of UTF-8."""
 MAX_DEPTH = 32
 """Deepest nesting of lists and maps."""
+MAX_LINE = 400
+"""Longest line, in characters, that is shown with a fault."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BLANKS = " \t\r\n"
@@ -110,11 +112,12 @@ class Source:
         self, line: int, column: int, width: int, message: str, suggestion: str | None = None
     ) -> Fault:
         """A fault at a line and column counted from 0."""
+        text = self.line(line)
         return Fault(
             at=Location(self.file, line + 1, column + 1),
             message=message,
             suggestion=suggestion,
-            source=self.line(line),
+            source=text if len(text) <= MAX_LINE else None,
             width=max(1, width),
         )
 
@@ -233,13 +236,14 @@ class _TreeReader:
     def document(self, events: Iterator[Any]) -> YamlNode | None:
         root: YamlNode | None = None
         for event in events:
-            if isinstance(event, yaml.DocumentStartEvent):
+            kind = type(event)
+            if kind is yaml.DocumentStartEvent:
                 if event.version or event.tags:
                     self._note(event, "a YAML directive is not allowed", "Remove the line.")
                 if root is not None:
                     self._note(event, "a second document in one file", "Use a file for each.")
                     raise _Stop
-            elif isinstance(event, yaml.NodeEvent):
+            elif issubclass(kind, yaml.NodeEvent):
                 root = self._node(event, events, 1)
         return root
 
@@ -263,29 +267,26 @@ class _TreeReader:
         return self._map(event, events, depth)
 
     def _list(self, start: Any, events: Iterator[Any], depth: int) -> YamlList:
-        items = []
-        for event in events:
-            if type(event) is yaml.SequenceEndEvent:
-                break
+        items: list[YamlNode] = []
+        event = next(events)
+        while type(event) is not yaml.SequenceEndEvent:
             items.append(self._node(event, events, depth + 1))
+            event = next(events)
         return YamlList(start.start_mark, event.end_mark, tuple(items))
 
     def _map(self, start: Any, events: Iterator[Any], depth: int) -> YamlMap:
         entries: dict[str, tuple[YamlScalar, YamlNode]] = {}
-        for event in events:
-            if type(event) is yaml.MappingEndEvent:
-                break
+        event = next(events)
+        while type(event) is not yaml.MappingEndEvent:
             key = self._key(event, events, depth)
             value = self._node(next(events), events, depth + 1)
-            if key is None:
-                continue
-            earlier = entries.get(key.text)
-            if earlier is not None:
-                first = earlier[0].start.line + 1
-                message = f"duplicate key {key.text!r}, already given in line {first}"
+            if key is not None and key.text in entries:
+                first = entries[key.text][0].start.line + 1
+                message = f"duplicate key {key.text[:60]!r}, already given in line {first}"
                 self.faults.append(self._source.fault(key, message, "Keep one of them."))
-                continue
-            entries[key.text] = key, value
+            elif key is not None:
+                entries[key.text] = key, value
+            event = next(events)
         return YamlMap(start.start_mark, event.end_mark, entries)
 
     def _key(self, event: Any, events: Iterator[Any], depth: int) -> YamlScalar | None:
