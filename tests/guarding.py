@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
+import tempfile
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
-from remit import Guard
+from remit import AuditError, Guard, InvalidRequest, Refused
 from remit.audit.record import Record, parse_record
+from remit.audit.verify import verify_export
 from remit.governor import Governor
+from remit.signing import read_vkey
 from remit.storage import Store
 
 HEAD = """
@@ -31,7 +39,10 @@ tools:
   - {match: [page], does: read, returns: [untrusted]}
   - {match: [send], does: send}
 rules:
-  - {id: workers, roles: [worker], tools: [note, add, items, count, show, pay, page, send], effect: allow}
+  - id: workers
+    roles: [worker]
+    tools: [note, add, items, count, show, pay, page, send]
+    effect: allow
   - {id: readers, roles: [reader], tools: [note], effect: allow}
   - id: no-drop
     tools: [note]
@@ -92,9 +103,74 @@ def reject(guard: Guard, approval: str, by: str = "grace") -> None:
 
 
 def _governor(guard: Guard, step: str, approval: str, by: str) -> None:
-    import os
-    import time
-
     governor = Governor(policies=lambda: guard.policies, clock=time.time_ns, entropy=os.urandom)
     person = guard.policies.person(by)
     guard.store.write(lambda t: getattr(governor, step)(t, approval, person))
+
+
+ACT = """
+tools: [{match: ["*"], does: read}]
+rules:
+  - {id: all, roles: [worker], tools: ["*"], effect: allow}
+"""
+
+
+def stop(condition: str, tools: str = '["*"]') -> str:
+    """Rules that allow everything to workers but what meets ``condition``."""
+    quoted = condition.replace("'", "''")
+    return f"{ACT}  - {{id: stop, tools: {tools}, when: '{quoted}', effect: deny}}\n"
+
+
+def permit_only(condition: str) -> str:
+    """Rules that allow a worker only what meets ``condition``."""
+    quoted = condition.replace("'", "''")
+    return f"""
+tools: [{{match: ["*"], does: read}}]
+rules:
+  - {{id: only, roles: [worker], tools: ["*"], when: '{quoted}', effect: allow}}
+"""
+
+
+def ran(folder: Path, rules: str, *args: Any, tool: str = "act", **kwargs: Any) -> bool:
+    """Whether a governed ``tool(*args, **kwargs)`` ran. Any refusal but a Remit error fails."""
+    folder = Path(tempfile.mkdtemp(dir=folder))
+    with open_guard(folder, rules) as guard:
+        return ran_on(guard, *args, tool=tool, **kwargs)
+
+
+def ran_on(guard: Guard, *args: Any, tool: str = "act", **kwargs: Any) -> bool:
+    """Whether a governed ``tool(*args, **kwargs)`` ran under ``guard``, in a session of bot."""
+    calls: list[object] = []
+
+    def act(word: Any = "", second: Any = "", **more: Any) -> None:
+        calls.append((word, second, more))
+
+    with guard.session(agent="bot", user="ada"):
+        try:
+            guard.wrap(act, name=tool)(*args, **kwargs)
+        except (Refused, InvalidRequest):
+            assert not calls
+    return bool(calls)
+
+
+def exported(folder: Path) -> bytes:
+    """The log in ``folder`` as ``remit audit export --values`` writes it."""
+    output = folder / "log.remit"
+    policy, target = str(folder / "remit.yaml"), str(output)
+    _command("audit", "export", "--values", "--policy", policy, "-o", target)
+    return output.read_bytes()
+
+
+def verifies(folder: Path, data: bytes) -> bool:
+    """Whether ``data`` passes verification against the public key in ``folder``."""
+    try:
+        return verify_export(io.BytesIO(data), [read_vkey(folder / "remit.pub")]).verified
+    except AuditError:
+        return False
+
+
+def _command(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "remit", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

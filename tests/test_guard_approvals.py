@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from guarding import approve, decisions, log, open_guard, outcomes, reject
 
+from guarding import approve, decisions, log, open_guard, outcomes, reject
 from remit import ApprovalRequired, Denied, Guard
 
 
@@ -134,7 +134,7 @@ def test_waiting_leaves_the_loop_free(patient: Guard) -> None:
                 await asyncio.sleep(0.005)
                 ticks += 1
             assert not task.done()
-            waiting = [r.approval for r in log(patient) if r.kind == "decision"][0]
+            waiting = next(r.approval for r in log(patient) if r.kind == "decision")
             assert waiting is not None
             approve(patient, waiting)
             return await task, ticks

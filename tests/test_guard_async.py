@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guarding import RULES, decisions, open_guard, outcomes, unsettled, write_policy
 
+from guarding import RULES, decisions, open_guard, outcomes, unsettled, write_policy
 from remit import Denied, Guard
 from remit.storage.sqlite import SqliteStore
 

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from guarding import open_guard
-from walking import reachable, runs_when_called
 
+from guarding import open_guard
 from remit import Denied, Guard
 from remit.guard.hiding import HiddenFunction
 from remit.model import Admission
+from walking import reachable, runs_when_called
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guarding import decisions, log, open_guard, outcomes, unsettled
 
+from guarding import decisions, log, open_guard, outcomes, unsettled
 from remit import Denied, Guard, Withheld
 from remit.guard import wrapping
 
@@ -242,16 +242,16 @@ def test_an_async_generator_dropped_after_its_loop_is_settled(guard: Guard) -> N
     async def items(n: int) -> AsyncIterator[int]:
         yield n
 
-    running = items(1)
+    running = [items(1)]
 
     async def main() -> None:
-        await anext(running)
+        await anext(running[0])
 
     with guard.session(agent="bot", keep=True):
         loop = asyncio.new_event_loop()
         loop.run_until_complete(main())
         loop.close()
-    del running
+    running.clear()
     gc.collect()
     end = time.monotonic() + 5
     while unsettled(guard) and time.monotonic() < end:

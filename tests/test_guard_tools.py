@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Iterator
@@ -9,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guarding import RULES, decisions, log, open_guard, outcomes, unsettled
 
-from remit import Denied, Guard, InvalidArgument, Withheld
+from guarding import HEAD, RULES, decisions, log, open_guard, outcomes, unsettled, write_policy
+from remit import Denied, Guard, InvalidArgument, PolicyError, Withheld
 
 
 @pytest.fixture
@@ -165,8 +166,6 @@ def test_an_interrupt_is_recorded_as_cancelled(
 
 
 def test_a_plain_function_that_returns_a_coroutine_is_governed_until_it_ends(guard: Guard) -> None:
-    import asyncio
-
     async def later() -> str:
         return "done"
 
@@ -211,7 +210,11 @@ def test_an_obligation_on_an_argument_that_is_no_plain_json_refuses(tmp_path: Pa
     rules = """
     tools: [{match: [find], does: read}]
     rules:
-      - {id: r, roles: [worker], tools: [find], effect: allow, obligations: [{redact: [args.words]}]}
+      - id: r
+        roles: [worker]
+        tools: [find]
+        effect: allow
+        obligations: [{redact: [args.words]}]
     """
     with open_guard(tmp_path, rules) as guard:
         ran: list[object] = []
@@ -321,8 +324,6 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_else(guard: Guard
 
 
 def test_reload_keeps_the_good_policy_when_the_new_one_is_broken(tmp_path: Path) -> None:
-    from remit import PolicyError
-
     with open_guard(tmp_path) as guard:
         source = tmp_path / "remit.yaml"
         before = guard.policies
@@ -337,10 +338,7 @@ def test_reload_keeps_the_good_policy_when_the_new_one_is_broken(tmp_path: Path)
                 guard.reload()
             assert guard.policies is before
             assert note("still allowed") == "still allowed"
-            stricter = RULES.replace("effect: allow}\n  - {id: readers", "effect: deny}\n  - {id: readers")
-            from guarding import write_policy
-
-            write_policy(tmp_path, stricter)
+            write_policy(tmp_path, RULES.replace('contains("drop")', 'contains("longer")'))
             after = guard.reload()
             assert after.revision != before.revision
             with pytest.raises(Denied):
@@ -351,8 +349,6 @@ def test_reload_keeps_the_good_policy_when_the_new_one_is_broken(tmp_path: Path)
 
 
 def test_a_folder_of_documents_is_one_policy(tmp_path: Path) -> None:
-    from guarding import HEAD
-
     folder = tmp_path / "policy"
     folder.mkdir()
     (folder / "a.yaml").write_text(HEAD)

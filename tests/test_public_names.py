@@ -7,12 +7,40 @@ import sys
 
 import remit
 
-PUBLIC = """
-Admission ApprovalError ApprovalId ApprovalRequired AsyncPermit AuditError ConfigError Denied Effect
-Fault Guard InvalidArgument InvalidRequest Location Mode OutcomeNotRecorded Permit PolicyError
-Reason Refused RemitError SessionId SessionScope StoreCorrupt StoreError StoreFull StoreLocked
-StoreReadOnly StoreTooNew Unavailable Withheld __version__
-""".split()
+PUBLIC = [
+    "Admission",
+    "ApprovalError",
+    "ApprovalId",
+    "ApprovalRequired",
+    "AsyncPermit",
+    "AuditError",
+    "ConfigError",
+    "Denied",
+    "Effect",
+    "Fault",
+    "Guard",
+    "InvalidArgument",
+    "InvalidRequest",
+    "Location",
+    "Mode",
+    "OutcomeNotRecorded",
+    "Permit",
+    "PolicyError",
+    "Reason",
+    "Refused",
+    "RemitError",
+    "SessionId",
+    "SessionScope",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreLocked",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "Unavailable",
+    "Withheld",
+    "__version__",
+]
 
 
 def test_the_public_names_are_these() -> None:
@@ -35,7 +63,17 @@ def test_every_error_is_a_remit_error_and_public_ones_are_exported() -> None:
 
 
 def test_import_brings_in_no_parser_no_terminal_and_no_network() -> None:
-    heavy = "click rich sqlglot tree_sitter tree_sitter_bash ada_url aiohttp http.client ssl".split()
+    heavy = [
+        "click",
+        "rich",
+        "sqlglot",
+        "tree_sitter",
+        "tree_sitter_bash",
+        "ada_url",
+        "aiohttp",
+        "http.client",
+        "ssl",
+    ]
     program = f"import sys, remit; print([m for m in {heavy!r} if m in sys.modules])"
     found = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True

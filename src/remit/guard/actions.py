@@ -52,7 +52,7 @@ class RunningAction:
             raise
         if settlement.withheld:
             raise withheld(self.tool, settlement)
-        unread = not shown and self._enforcement.policies.needs_result(self.tool)
+        unread = not shown and self._enforcement.has_result_rules(self.tool)
         if unread or (settlement.redacted and not is_json_like(value)):
             raise Withheld(
                 f"{self.tool} ran and its outcome is recorded, but its result is withheld: policy "

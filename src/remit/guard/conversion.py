@@ -124,7 +124,7 @@ class JsonSnapshot:
             return self.of(value.value, where, depth + 1)
         if isinstance(value, set | frozenset):
             return sorted(self._list(value, where, depth), key=canonical.encode)
-        fields = _fields_of(value)
+        fields = _fields_of(value, where)
         if fields is not None:
             return self._object(fields, where, depth)
         if isinstance(value, dict):
@@ -135,9 +135,14 @@ class JsonSnapshot:
         return self.of(simple, where, depth + 1)
 
 
-def _fields_of(value: Any) -> Iterable[tuple[str, Any]] | None:
-    if isinstance(value, type):
-        return None
+def _fields_of(value: Any, where: str) -> Iterable[tuple[str, Any]] | None:
+    try:
+        return None if isinstance(value, type) else _read_fields(value)
+    except Exception as error:
+        raise InvalidArgument(where, f"{_shown(value)} cannot be read as JSON") from error
+
+
+def _read_fields(value: Any) -> Iterable[tuple[str, Any]] | None:
     if isinstance(value, msgspec.Struct):
         return [(name, getattr(value, name)) for name in value.__struct_fields__]
     if dataclasses.is_dataclass(value):

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from remit import policy
+from remit import text
 from remit.approvals import Approval, ApprovalState, state_at
 from remit.errors import (
     Denied,
@@ -39,20 +39,21 @@ from remit.model import (
     ActionId,
     Admission,
     ApprovalId,
-    Facts,
     Outcome,
+    Phase,
     Principal,
     Session,
     SessionId,
     Settlement,
 )
 from remit.policy import PolicySet
-from remit.storage import Snapshot, Store, Transaction
+from remit.storage import Store, Transaction
 
 T = TypeVar("T")
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
+_MAX_TOOLS = 1024
 _MAX_PATHS = 1024
 _MAX_PATH = 4096
 
@@ -118,6 +119,7 @@ class Enforcement:
         self.governor = Governor(policies=lambda: self.policies, clock=clock, entropy=os.urandom)
         self._pending: dict[ActionId, PendingOutcome] = {}
         self._mutex = threading.Lock()
+        self._paths: dict[str, tuple[PolicySet, bool]] = {}
 
     def adopt(self, policies: PolicySet) -> None:
         """Record a policy and put it in force.
@@ -214,10 +216,19 @@ class Enforcement:
         else:
             future.add_done_callback(lambda done: self._finished(pending, done))
 
+    def has_result_rules(self, tool: str) -> bool:
+        """Whether policy has rules on what that tool returns."""
+        policies = self.policies
+        name, declared = text.name(tool), policies.tool(tool)
+        return any(
+            rule.phase is Phase.RESULT and rule.concerns_tool(name, declared)
+            for rule in policies.rules
+        )
+
     def looks_at_result(self, granted: Granted) -> bool:
         """Whether what the action returns has to pass policy, or puts labels on the session."""
         name = granted.request.action.name
-        if self.policies.needs_result(name) or self.policies.tool(name).returns:
+        if self.has_result_rules(name) or self.policies.tool(name).returns:
             return True
         return any(
             obligation.kind == "label" or obligation.target.partition(".")[0] == "result"
@@ -243,7 +254,7 @@ class Enforcement:
     def _request(
         self, caller: Caller, action: Action, arguments: Mapping[str, Any]
     ) -> AccessRequest:
-        resolved = real_paths(arguments) if self.policies.needs_paths(action.name) else {}
+        resolved = real_paths(arguments) if self._needs_paths(action.name) else {}
         return AccessRequest(
             principal=caller.principal,
             session=caller.session,
@@ -253,6 +264,15 @@ class Enforcement:
             resolved=resolved,
             trace=caller.trace,
         )
+
+    def _needs_paths(self, tool: str) -> bool:
+        policies = self.policies
+        known = self._paths.get(tool)
+        if known is None or known[0] is not policies:
+            if len(self._paths) >= _MAX_TOOLS:
+                self._paths.clear()
+            known = self._paths[tool] = (policies, policies.needs_paths(tool))
+        return known[1]
 
     def _admission(self, request: AccessRequest) -> Flow[Granted]:
         deadline = time.monotonic() + self.wait
@@ -265,7 +285,7 @@ class Enforcement:
                 return _granted(request, admission)
             handle = admission.approval
             if handle is None or not (yield from self._answered(handle, deadline)):
-                raise (yield from self._refusal(request, admission))
+                raise refusal(request.action.name, admission)
 
     def _answered(self, handle: ApprovalId, deadline: float) -> Flow[bool]:
         """Wait for people until the deadline; whether they have made up their minds."""
@@ -277,23 +297,6 @@ class Enforcement:
             if approval is None or state_at(approval, self.clock()) is not ApprovalState.PENDING:
                 return True
         return False
-
-    def _refusal(self, request: AccessRequest, admission: Admission) -> Flow[Refused]:
-        def explained(view: Snapshot) -> str | None:
-            session = view.session(request.session)
-            if session is None:
-                return None
-            facts = Facts(now=self.clock(), session=session)
-            explanation = policy.explain(self.policies, request, facts)
-            # State (a limit, a rejected approval) may have said more than policy does.
-            same = explanation.decision.reasons == admission.decision.reasons
-            return explanation.refusal() if same else None
-
-        try:
-            text: str | None = yield Read(explained)
-        except Exception:  # noqa: BLE001 - the refusal stands, with or without an explanation
-            text = None
-        return refusal(request.action.name, admission, text)
 
     def _accepted(self, granted: Granted, accept: Accept) -> Flow[None]:
         """Hand over the arguments to run with; a call that cannot take them does not run."""
@@ -391,10 +394,10 @@ def real_paths(arguments: Mapping[str, Any]) -> dict[str, str]:
 def shortened(error: BaseException) -> str:
     """Type and message of an exception, at most 1,000 characters of valid text."""
     try:
-        text = f"{type(error).__name__}: {error}"
+        message = f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - an exception whose text fails must still be recorded
-        text = type(error).__name__
-    return text[:1000].encode("utf-8", "replace").decode()
+        message = type(error).__name__
+    return message[:1000].encode("utf-8", "replace").decode()
 
 
 def said(error: BaseException) -> str:
