@@ -25,7 +25,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class PathReading(Struct, frozen=True, kw_only=True):
-    """One path, normalised: no ``.``, no empty parts, ``..`` only at the start of a relative one."""
+    """One path, normalised: no ``.``, no empty parts, ``..`` only where a relative one begins."""
 
     normal: str
     name: str

@@ -148,7 +148,7 @@ def _after_options(program: str, wrapper: Wrapper, words: list[Word]) -> int:
         if text == "--":
             at += 1
             break
-        elif text.startswith("-") and text != "-":
+        if text.startswith("-") and text != "-":
             at += _option_length(program, wrapper, text)
             continue
         if not (wrapper.assignments and _ASSIGNMENT.match(text)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -11,10 +12,13 @@ from remit.policy.readers.shell_programs import (
     COPIERS_OF_FILES,
     MOVERS_OF_FILES,
     OUTPUT_OPTIONS,
+    PATTERN_FIRST,
     READERS_OF_FILES,
     WRITERS_OF_FILES,
 )
 from remit.policy.readers.shell_words import Word
+
+_GIVES_PATTERN = re.compile(r"-\w*[ef]|--(?:expression|regexp|file|from-file)\b")
 
 
 class Files(Struct, frozen=True, kw_only=True):
@@ -29,6 +33,8 @@ def files_of(call: Call) -> Files:
     program = call.program
     files = Files(reads=[], writes=list(_outputs(call)))
     operands = [word for word in _operands(call) if word not in files.writes]
+    if program in PATTERN_FIRST and not any(_GIVES_PATTERN.match(w.text) for w in call.words):
+        operands = operands[1:]
     if program in READERS_OF_FILES:
         files.reads.extend(operands)
     if program in WRITERS_OF_FILES or (program == "sed" and _edits_in_place(call)):

@@ -155,6 +155,9 @@ WRITERS_OF_FILES = frozenset(
         "gunzip", "bzip2", "xz", "zstd", "patch", "split", "srm",
     }
 )  # fmt: skip
+PATTERN_FIRST = frozenset(
+    {"grep", "egrep", "fgrep", "rg", "sed", "awk", "gawk", "mawk", "jq", "chmod", "chown", "chgrp"}
+)
 COPIERS_OF_FILES = frozenset({"cp", "install", "ln", "rsync", "scp"})
 MOVERS_OF_FILES = frozenset({"mv", "rename"})
 OUTPUT_OPTIONS: dict[str, tuple[str, ...]] = {

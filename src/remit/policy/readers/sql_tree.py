@@ -77,7 +77,7 @@ def inspect(tree: Node, words: set[str]) -> StatementFacts:
     elif _kind(tree) is None:
         raise UnreadableValue(f"sql(): not a statement ({type(tree).__name__})")
     written = _write_targets(tree)
-    for node in tree.walk():
+    for node in tree.walk(bfs=False):
         if isinstance(node, exp.Table):
             _table(node, id(node) in written, facts)
         elif isinstance(node, exp.Func):
@@ -119,28 +119,24 @@ def _targets(node: Node) -> Iterator[Node]:
 def _unwrapped(target: Node) -> Node:
     """The table itself, out of ``t (a, b)``, ``INDEX i ON t (a)`` and ``FUNCTION f ()``."""
     while isinstance(target, exp.Schema | exp.UserDefinedFunction | exp.Index):
-        inner = target.args.get("table") if isinstance(target, exp.Index) else target.this
-        if not isinstance(inner, Expr):
-            break
-        target = inner
+        target = target.args["table" if isinstance(target, exp.Index) else "this"]
     return target
 
 
 def _table(node: exp.Table, written: bool, facts: StatementFacts) -> None:
     if isinstance(node.this, exp.Func) or node.args.get("rows_from"):
         return
-    if not node.name or not all(isinstance(part, exp.Identifier) for part in node.parts):
+    if not node.parts or not all(isinstance(part, exp.Identifier) for part in node.parts):
         raise UnreadableValue("sql(): a table whose name is not written out")
     name = ".".join(part.name for part in node.parts).lower()
     if written:
         facts.writes.append(name)
         return
     joined = node.find_ancestor(exp.Join)
-    if joined is not None and isinstance(joined.parent, exp.Table):
-        statement = joined.parent.parent
-        if isinstance(statement, exp.Update | exp.Delete) and statement.this is joined.parent:
-            # MySQL may change every table of a joined UPDATE or DELETE.
-            facts.writes.append(name)
+    target = joined.parent if joined is not None else None
+    if target is not None and isinstance(target.parent, exp.Update | exp.Delete):
+        # MySQL may change every table of a joined UPDATE or DELETE.
+        facts.writes.append(name)
     if len(node.parts) > 1 or not _names_expression(node):
         facts.reads.append(name)
 
@@ -190,6 +186,8 @@ _NOT_CALLS = (exp.Connector, exp.Case, exp.Cast, exp.Exists, exp.If)
 def _function(node: exp.Func, facts: StatementFacts) -> None:
     if isinstance(node, _NOT_CALLS):
         return
+    if isinstance(node, exp.DynamicIdentifier):
+        raise UnreadableValue("sql(): a name that only comes about at run time")
     named = isinstance(node, exp.Anonymous | exp.AnonymousAggFunc)
     name = str(node.name if named else node.sql_name()).lower()
     parent = node.parent
