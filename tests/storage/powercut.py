@@ -53,7 +53,7 @@ _ShmBarrier = CFUNCTYPE(None, _File)
 
 
 class _Methods(Structure):
-    _fields_ = [  # noqa: RUF012 (ctypes wants a list)
+    _fields_ = [
         ("version", c_int),
         ("close", _Close),
         ("read", _Transfer),
@@ -97,7 +97,7 @@ _Vfs._fields_ = [
 class _Handle(Structure):
     """Our sqlite3_file. The real one follows it directly in memory."""
 
-    _fields_ = [("methods", c_void_p), ("pad", c_double)]  # noqa: RUF012
+    _fields_ = [("methods", c_void_p), ("pad", c_double)]
 
 
 _HEAD = sizeof(_Handle)
