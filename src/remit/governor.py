@@ -32,7 +32,7 @@ from remit.errors import (
     StoreCorrupt,
 )
 from remit.fulfilment import Ruling, denied, limited, rejected, rule, rule_on_result, unchanged
-from remit.journal import SWEEP, Step
+from remit.journal import SWEEP, Journal
 from remit.model import (
     AccessRequest,
     ActionId,
@@ -122,22 +122,22 @@ class Governor:
         Raises:
             InvalidRequest: the id is taken or unusable, or the parent cannot delegate.
         """
-        step = self._begin(t)
+        journal = self._begin(t)
         caller = None
         if parent is not None:
             caller = t.session(parent)
             if caller is None:
                 raise InvalidRequest("there is no such parent session; open it first")
-        chosen = session_id if session_id is not None else SessionId(step.new_id("s"))
+        chosen = session_id if session_id is not None else SessionId(journal.new_id("s"))
         session = sessions.start(
-            chosen, principal, step.now, intent=intent, parent=caller, max_depth=self._max_depth
+            chosen, principal, journal.now, intent=intent, parent=caller, max_depth=self._max_depth
         )
         if t.session(chosen) is not None:
             raise InvalidRequest(f"session {chosen} exists; leave the id out to get a new one")
-        args, values = step.seal(None if intent is None else {"intent": intent})
-        record = ledger.session(session, now=step.now, args=args, note=step.note)
+        args, values = journal.seal(None if intent is None else {"intent": intent})
+        record = ledger.session(session, now=journal.now, args=args, note=journal.note)
         try:
-            step.append(record, values)
+            journal.append(record, values)
         except AuditError as problem:
             raise InvalidRequest(f"the session was not opened: {problem}") from None
         t.put_session(session)
@@ -156,11 +156,11 @@ class Governor:
             raise InvalidRequest("there is no such session; nothing was ended")
         if session.ended_at is not None:
             return session
-        step = self._begin(t)
-        ended = sessions.end(session, step.now)
+        journal = self._begin(t)
+        ended = sessions.end(session, journal.now)
         t.put_session(ended)
-        step.hand_up(ended)
-        step.append(ledger.session(ended, now=step.now, args=None, note=step.note))
+        journal.hand_up(ended)
+        journal.append(ledger.session(ended, now=journal.now, args=None, note=journal.note))
         return ended
 
     # Actions
@@ -176,16 +176,16 @@ class Governor:
             InvalidRequest: the request is malformed; nothing was recorded.
         """
         policies = self._policies()
-        step = self._begin(t)
+        journal = self._begin(t)
         carrier = sessions.carrier(t.session(request.session), request)
         if isinstance(carrier, Reason):
-            return self._stopped(step, request, policies, carrier)
-        session = step.close_overdue(carrier)
-        ruling = rule(policies, request, Facts(now=step.now, session=session))
+            return self._stopped(journal, request, policies, carrier)
+        session = journal.close_overdue(carrier)
+        ruling = rule(policies, request, Facts(now=journal.now, session=session))
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
-        verdict = self._verdict(step, ruling, digest, policies.limits_for(ruling.ran))
+        verdict = self._verdict(journal, ruling, digest, policies.limits_for(ruling.ran))
         labels = (*policies.tool(request.action.name).returns, *ruling.labels)
-        return self._admitted(step, ruling, verdict, digest, session, labels)
+        return self._admitted(journal, ruling, verdict, digest, session, labels)
 
     def settle(
         self, t: Transaction, action_id: ActionId, request: AccessRequest, outcome: Outcome
@@ -202,29 +202,29 @@ class Governor:
             SettlementError: no such action, settled before, or not the request that was admitted.
         """
         policies = self._policies()
-        step = self._begin(t)
+        journal = self._begin(t)
         action = _unsettled(t.action(action_id), action_id, request)
         session = _session_of(t, action)
         late = action.state is ActionState.EXPIRED
-        facts = Facts(now=step.now, session=session)
+        facts = Facts(now=journal.now, session=session)
         ruling = rule_on_result(policies, action, request, facts, outcome)
         joined = sessions.join(session, ruling.labels)
         sealed = outcome.error if outcome.result is None else outcome.result
-        commitment, values = step.seal(sealed)
+        commitment, values = journal.seal(sealed)
         record = ledger.outcome(
             action,
             outcome,
-            now=step.now,
+            now=journal.now,
             said=ruling.decision,
             shown=not ruling.withheld,
             principal=request.principal,
             result=commitment,
             labels=sessions.added(session, joined),
-            note="late: it corrects the outcome unknown" if late else step.note,
+            note="late: it corrects the outcome unknown" if late else journal.note,
         )
         t.put_action(replace(action, state=ActionState.SETTLED))
-        step.keep(session, joined)
-        position = step.append_outcome(record, values)
+        journal.keep(session, joined)
+        position = journal.append_outcome(record, values)
         redacted = not ruling.withheld and ruling.shown is not outcome.result
         return Settlement(
             id=action_id,
@@ -239,17 +239,17 @@ class Governor:
 
     def expire(self, t: Transaction, limit: int = SWEEP) -> int:
         """Close what is overdue: actions nobody settled, approvals nobody used. Their number."""
-        step = self._begin(t)
-        overdue = t.overdue_actions(None, step.now, limit)
+        journal = self._begin(t)
+        overdue = t.overdue_actions(None, journal.now, limit)
         for action in overdue:
-            step.close(action, _session_of(t, action))
+            journal.close(action, _session_of(t, action))
         moved = [
-            (approval, approvals.expire(approval, step.now))
+            (approval, approvals.expire(approval, journal.now))
             for approval in t.approvals(approvals.OPEN, limit)
         ]
         expired = [after for before, after in moved if after is not before]
         for approval in expired:
-            step.move(approval)
+            journal.move(approval)
         return len(overdue) + len(expired)
 
     # Approvals
@@ -262,11 +262,11 @@ class Governor:
         Raises:
             ApprovalError: there is none, or it cannot be approved (by this person, now).
         """
-        step = self._begin(t)
+        journal = self._begin(t)
         revision = self._policies().revision
         approval = _approval(t, approval_id)
-        moved = approvals.approve(approval, by, step.now, revision, reason)
-        return step.move(moved, by, reason)
+        moved = approvals.approve(approval, by, journal.now, revision, reason)
+        return journal.move(moved, by, reason)
 
     def reject(
         self, t: Transaction, approval_id: ApprovalId, by: Principal, reason: str = ""
@@ -276,9 +276,9 @@ class Governor:
         Raises:
             ApprovalError: there is none, or it cannot be rejected (by this person, now).
         """
-        step = self._begin(t)
-        moved = approvals.reject(_approval(t, approval_id), by, step.now, reason)
-        return step.move(moved, by, reason)
+        journal = self._begin(t)
+        moved = approvals.reject(_approval(t, approval_id), by, journal.now, reason)
+        return journal.move(moved, by, reason)
 
     def withdraw(
         self, t: Transaction, approval_id: ApprovalId, by: Principal, reason: str = ""
@@ -288,9 +288,9 @@ class Governor:
         Raises:
             ApprovalError: there is none, it is closed, or ``by`` has no part in it.
         """
-        step = self._begin(t)
-        moved = approvals.withdraw(_approval(t, approval_id), by, step.now, reason)
-        return step.move(moved, by, reason)
+        journal = self._begin(t)
+        moved = approvals.withdraw(_approval(t, approval_id), by, journal.now, reason)
+        return journal.move(moved, by, reason)
 
     # The log
 
@@ -300,10 +300,10 @@ class Governor:
         To be called when a policy is loaded, before the first request that it decides.
         """
         policies = self._policies()
-        step = self._begin(t)
+        journal = self._begin(t)
         t.put_document(policies.revision, policies.bundle)
-        return step.append(
-            ledger.policy(policies.revision, policies.mode, now=step.now, note=step.note)
+        return journal.append(
+            ledger.policy(policies.revision, policies.mode, now=journal.now, note=journal.note)
         )
 
     def erase(
@@ -317,23 +317,23 @@ class Governor:
         Raises:
             InvalidRequest: one of the records has no values (any more); nothing was erased.
         """
-        step = self._begin(t)
+        journal = self._begin(t)
         for position in positions:
             if not t.erase(position):
                 raise InvalidRequest(
                     f"record {position} has no values, or they were erased before; nothing was "
                     "erased now"
                 )
-            step.erase_approval(position)
-        args, values = step.seal({"reason": reason} if reason else None)
-        record = ledger.erasure(positions, by, now=step.now, args=args, note=step.note)
-        return step.append(record, values)
+            journal.erase_approval(position)
+        args, values = journal.seal({"reason": reason} if reason else None)
+        record = ledger.erasure(positions, by, now=journal.now, args=args, note=journal.note)
+        return journal.append(record, values)
 
     # Steps
 
     def _verdict(
         self,
-        step: Step,
+        journal: Journal,
         ruling: Ruling,
         digest: Digest,
         limits: Sequence[tuple[RateLimit, str]],
@@ -342,23 +342,23 @@ class Governor:
         decision = ruling.decision
         shadow = decision.mode is Mode.SHADOW
         if decision.effect is Effect.ALLOW:
-            return _within(step, decision, limits)
+            return _within(journal, decision, limits)
         if decision.effect is Effect.DENY or shadow:
             return _Verdict(decision=decision, granted=shadow)
-        held = self._held(step, ruling, digest)
+        held = self._held(journal, ruling, digest)
         approval = held.approval
         if approval is None or approval.state is not ApprovalState.APPROVED:
             return held
-        within = _within(step, decision, limits)
+        within = _within(journal, decision, limits)
         if not within.granted:
             return within
-        used = approvals.use(approval, step.now, decision.revision)
+        used = approvals.use(approval, journal.now, decision.revision)
         return replace(within, approval=used)
 
-    def _held(self, step: Step, ruling: Ruling, digest: Digest) -> _Verdict:
+    def _held(self, journal: Journal, ruling: Ruling, digest: Digest) -> _Verdict:
         """The approval for exactly this call: the one there is, or a new one to wait for."""
-        decision, request, now = ruling.decision, ruling.ran, step.now
-        found = step.t.approval_for(digest)
+        decision, request, now = ruling.decision, ruling.ran, journal.now
+        found = journal.t.approval_for(digest)
         closed = None
         if found is not None:
             current = approvals.expire(found, now)
@@ -370,7 +370,7 @@ class Governor:
                 return _Verdict(decision=denied(decision, rejected(current)))
             closed = None if current is found else current
         asked = approvals.hold(
-            ApprovalId(step.new_id("ap")),
+            ApprovalId(journal.new_id("ap")),
             decision=decision,
             digest=digest,
             session=request.session,
@@ -383,7 +383,7 @@ class Governor:
 
     def _admitted(
         self,
-        step: Step,
+        journal: Journal,
         ruling: Ruling,
         verdict: _Verdict,
         digest: Digest,
@@ -391,25 +391,25 @@ class Governor:
         labels: tuple[str, ...],
     ) -> Admission:
         """Write what was worked out; first the record is tried, as only that can be refused."""
-        t, request = step.t, ruling.request
+        t, request = journal.t, ruling.request
         approval = verdict.approval
         rewritten = ruling.ran is not request
         admission = Admission(
-            id=ActionId(step.new_id("a")),
+            id=ActionId(journal.new_id("a")),
             granted=verdict.granted,
             decision=verdict.decision,
             position=-1,
             digest=digest,
             approval=None if approval is None else approval.id,
-            lease_until=step.now + self._lease if verdict.granted else 0,
+            lease_until=journal.now + self._lease if verdict.granted else 0,
             arguments=ruling.ran.arguments if rewritten and verdict.granted else None,
             retry_at=verdict.retry_at,
         )
-        recorded = step.append_decision(admission, ruling, verdict.arrivals)
+        recorded = journal.append_decision(admission, ruling, verdict.arrivals)
         if recorded.decision is not admission.decision:
             return recorded
         if verdict.closed is not None:
-            step.move(verdict.closed)
+            journal.move(verdict.closed)
         if approval is not None:
             t.put_approval(approval)
         if verdict.granted:
@@ -423,7 +423,7 @@ class Governor:
                     tool=request.action.name,
                     digest=digest,
                     revision=admission.decision.revision,
-                    admitted_at=step.now,
+                    admitted_at=journal.now,
                     lease_until=admission.lease_until,
                     labels=labels,
                     obligations=ruling.later,
@@ -432,7 +432,7 @@ class Governor:
         return recorded
 
     def _stopped(
-        self, step: Step, request: AccessRequest, policies: PolicySet, reason: Reason
+        self, journal: Journal, request: AccessRequest, policies: PolicySet, reason: Reason
     ) -> Admission:
         """Refuse, in every mode, what the session cannot carry."""
         decision = Decision(
@@ -440,25 +440,27 @@ class Governor:
         )
         ruling = unchanged(decision, request)
         admission = Admission(
-            id=ActionId(step.new_id("a")),
+            id=ActionId(journal.new_id("a")),
             granted=False,
             decision=decision,
             position=-1,
             digest=ledger.digest(request, ruling.arguments, policies.revision),
         )
-        return step.append_decision(admission, ruling)
+        return journal.append_decision(admission, ruling)
 
-    def _begin(self, t: Transaction) -> Step:
-        return Step.begin(t, self._clock(), self._entropy)
+    def _begin(self, t: Transaction) -> Journal:
+        return Journal.begin(t, self._clock(), self._entropy)
 
 
-def _within(step: Step, decision: Decision, limits: Sequence[tuple[RateLimit, str]]) -> _Verdict:
+def _within(
+    journal: Journal, decision: Decision, limits: Sequence[tuple[RateLimit, str]]
+) -> _Verdict:
     """Take the call from every limit that applies, all or none."""
-    taken = budgets.take(limits, step.t.arrival, step.now)
+    taken = budgets.take(limits, journal.t.arrival, journal.now)
     if isinstance(taken, budgets.Taken):
         return _Verdict(decision=decision, granted=True, arrivals=taken.arrivals)
     return _Verdict(
-        decision=denied(decision, limited(taken.limit, step.now, taken.retry_at)),
+        decision=denied(decision, limited(taken.limit, journal.now, taken.retry_at)),
         granted=decision.mode is Mode.SHADOW,
         retry_at=taken.retry_at,
     )

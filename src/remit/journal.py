@@ -1,7 +1,8 @@
 """One transaction as the governor sees it: its time, fresh ids and salts, and what it writes.
 
-A ``Step`` pairs every change of state with its record, so that none is written without the other.
-It decides nothing. No I/O of its own: the transaction, the time and the randomness are passed in.
+A ``Journal`` pairs every change of state with its record, so that none is written without the
+other. It decides nothing. No I/O of its own: the transaction, the time and the randomness are
+passed in.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ _TOO_LARGE = Reason(
 )
 
 
-class Step(NamedTuple):
-    """One transaction and its time."""
+class Journal(NamedTuple):
+    """One transaction, its time, and everything that is written in it."""
 
     t: Transaction
     now: int
@@ -52,7 +53,7 @@ class Step(NamedTuple):
     """What the records say about the time."""
 
     @classmethod
-    def begin(cls, t: Transaction, clock: int, entropy: Callable[[int], bytes]) -> Step:
+    def begin(cls, t: Transaction, clock: int, entropy: Callable[[int], bytes]) -> Journal:
         """Tell the time of this transaction, never before the newest record.
 
         A clock that was set back frees no limit and no lease and leaves the log in order; the
