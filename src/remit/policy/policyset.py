@@ -64,7 +64,8 @@ class PolicySet:
     warnings: tuple[Fault, ...]
     """What looks like a mistake but may be meant."""
 
-    def __new__(  # no __init__, which could be called again later
+    # There is no __init__, because that could be called again later.
+    def __new__(  # noqa: D102
         cls,
         *,
         bundle: bytes,

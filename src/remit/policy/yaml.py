@@ -269,7 +269,7 @@ class _TreeReader:
     def _list(self, start: Any, events: Iterator[Any], depth: int) -> YamlList:
         items: list[YamlNode] = []
         event = next(events)
-        while type(event) is not yaml.SequenceEndEvent:
+        while not _is(event, yaml.SequenceEndEvent):
             items.append(self._node(event, events, depth + 1))
             event = next(events)
         return YamlList(start.start_mark, event.end_mark, tuple(items))
@@ -277,7 +277,7 @@ class _TreeReader:
     def _map(self, start: Any, events: Iterator[Any], depth: int) -> YamlMap:
         entries: dict[str, tuple[YamlScalar, YamlNode]] = {}
         event = next(events)
-        while type(event) is not yaml.MappingEndEvent:
+        while not _is(event, yaml.MappingEndEvent):
             key = self._key(event, events, depth)
             value = self._node(next(events), events, depth + 1)
             if key is not None and key.text in entries:
@@ -290,7 +290,7 @@ class _TreeReader:
         return YamlMap(start.start_mark, event.end_mark, entries)
 
     def _key(self, event: Any, events: Iterator[Any], depth: int) -> YamlScalar | None:
-        if type(event) is not yaml.ScalarEvent:
+        if not _is(event, yaml.ScalarEvent):
             node = self._node(event, events, depth + 1)
             if not (isinstance(node, YamlScalar) and node.style == "*"):
                 self.faults.append(self._source.fault(node, "a key must be a word, not a list"))
@@ -334,6 +334,10 @@ class _TreeReader:
     def _note(self, event: Any, message: str, suggestion: str | None = None) -> None:
         place = YamlScalar(event.start_mark, event.end_mark, "", None, "")
         self.faults.append(self._source.fault(place, message, suggestion))
+
+
+def _is(event: object, kind: type) -> bool:
+    return type(event) is kind
 
 
 def _hint_for_star(source: Source, event: Any) -> str:
