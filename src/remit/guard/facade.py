@@ -158,14 +158,14 @@ class Guard:
         Raises:
             ConfigError: Python cannot read its signature, or ``injected`` names no parameter.
         """
-        if isinstance(fn, staticmethod | classmethod):
-            kind = type(fn)
-            return kind(self.wrap(fn.__func__, name=name, injected=injected))
-        signature = ToolSignature(fn, name=name, injected=injected)
-        governed: Callable[P, R] = govern(
-            GovernedTool(self._enforcement, signature, fn), fn, signature.shown
-        )
+        governed: Callable[P, R] = self._governed(fn, name, injected)
         return governed
+
+    def _governed(self, fn: Any, name: str | None, injected: Sequence[str]) -> Any:
+        if isinstance(fn, staticmethod | classmethod):
+            return type(fn)(self._governed(fn.__func__, name, injected))
+        signature = ToolSignature(fn, name=name, injected=injected)
+        return govern(GovernedTool(self._enforcement, signature, fn), fn, signature.shown)
 
     def permit(
         self,
