@@ -90,7 +90,9 @@ def history(shop):
     with guard.session(agent="inventory-bot", user="ada", intent="restock"):
         query("select item from stock")
         with pytest.raises(Denied):
-            query("drop table stock -- \x1b[2J\u202e")
+            query("drop table stock")
+        with pytest.raises(Denied):
+            guard.wrap(lambda city: city, name="weather")("\x1b[2J\u202e")
         with pytest.raises(ApprovalRequired) as held:
             pay(7, 900)
     guard.close()

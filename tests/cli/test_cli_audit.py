@@ -36,17 +36,18 @@ def test_tail_shows_what_happened_and_why(history, remit):
 
 
 def test_what_an_agent_wrote_cannot_act_on_the_terminal(history, remit):
-    for command in (("audit", "tail"), ("audit", "show", action_of(remit, "db.query"))):
+    for command in (("audit", "tail"), ("audit", "show", action_of(remit, "weather"))):
         shown = remit(*command).out
         assert "\x1b" not in shown
         assert "\u202e" not in shown
+        assert "[2J" in shown
 
 
 def test_tail_for_programs_is_a_document_a_line(history, remit):
     lines = remit("audit", "tail", "-n", 99, "--json").lines
     assert [each["position"] for each in lines] == list(range(len(lines)))
     effects = [each["effect"] for each in lines if each["kind"] == "decision"]
-    assert effects == ["allow", "deny", "ask"]
+    assert effects == ["allow", "deny", "deny", "ask"]
 
 
 def test_show_joins_the_records_of_an_action(history, remit):
@@ -69,7 +70,7 @@ def test_an_export_verifies_with_the_key_and_without_the_system(exported, key, r
     assert verified.out.startswith("verified")
     report = remit("audit", "verify", exported, "--vkey", key.read_text().strip(), "--json").json
     assert report["verified"] is True
-    assert report["counts"]["decision"] == 3
+    assert report["counts"]["decision"] == 4
 
 
 def test_without_a_key_nobody_vouches_for_it(exported, remit):
@@ -144,6 +145,14 @@ def test_a_receipt_proves_one_record(history, key, shop, remit):
     assert remit("audit", "verify", "receipt").code == 1
 
 
+def test_a_receipt_for_programs(history, key, shop, remit):
+    shown = remit("audit", "prove", "3", "--json").json
+    assert shown["position"] == 3
+    (shop / "receipt").write_text(shown["receipt"])
+    verified = remit("audit", "verify", "receipt", "--vkey", key, "--json").json
+    assert (verified["verified"], verified["position"]) == (True, 3)
+
+
 def test_what_is_no_export_is_said_to_be_none(history, key, shop, remit):
     for content in (b"", b"hello\n", b"\xff\xfe\n"):
         (shop / "x").write_bytes(content)
@@ -210,13 +219,14 @@ def test_tail_follows_what_another_process_does(command, history, shop):
         assert seen[0]["kind"] in ("decision", "policy")
         with (
             Guard.open(shop / "remit.yaml") as guard,
-            guard.session(agent="inventory-bot", user="ada", intent="later"),pytest.raises(Denied)
+            guard.session(agent="inventory-bot", user="ada", intent="later"),
+            pytest.raises(Denied),
         ):
             guard.wrap(lambda sql: None, name="db.query")("delete from stock")
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             entry = json.loads(following.stdout.readline())
-            if (entry.get("values") or {}).get("sql") == "delete from stock":
+            if entry["values"] == {"sql": "delete from stock"}:
                 break
         else:
             pytest.fail("the new decision did not show up")
@@ -224,4 +234,4 @@ def test_tail_follows_what_another_process_does(command, history, shop):
         following.send_signal(2)
         _, problems = following.communicate(timeout=10)
     assert following.returncode == 130
-    assert problems == ""
+    assert problems.strip() == ""

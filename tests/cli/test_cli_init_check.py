@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from importlib import resources
 
 import jsonschema_rs
@@ -39,8 +40,6 @@ def test_the_example_in_the_head_of_a_starter_is_not_allowed(starter, remit, tmp
     line = next(
         line for line in (tmp_path / "remit.yaml").read_text().splitlines() if "explain" in line
     )
-    import shlex
-
     explained = remit(*shlex.split(line.removeprefix("#   remit ")))
     assert explained.code in (4, 5)
 
@@ -56,10 +55,8 @@ def test_init_puts_the_person_into_people(remit, tmp_path):
     assert list(document["people"]) == ["grace"]
 
 
-@pytest.mark.parametrize("person", ["no", "Grace Hopper", "a: b", "", "\x1b"])
+@pytest.mark.parametrize("person", ["no", "null", "Grace Hopper", "a: b", "", "\x1b"])
 def test_init_refuses_a_name_that_would_change_the_document(person, remit, tmp_path):
-    if person == "no":
-        pytest.skip("a plain word; check finds that YAML readers disagree about it")
     assert remit("init", "--person", person).code == 2
     assert not (tmp_path / "remit.yaml").exists()
 

@@ -33,6 +33,7 @@ for command in (export, verify, vkey, checkpoint, prove):
 @click.option(
     "-n",
     "count",
+    metavar="COUNT",
     type=click.IntRange(min=0),
     default=20,
     show_default=True,
@@ -47,11 +48,10 @@ def tail(
     """Show the newest records of every kind; --json prints one JSON document a line."""
     store = open_store(policy_path, store_path)
     try:
-        newest = logview.last(store, count)
+        newest, size = logview.last(store, count)
         logview.print_entries(newest, as_json=as_json)
         if following:
-            start = newest[-1].position + 1 if newest else 0
-            for entry in logview.follow(store, start):
+            for entry in logview.follow(store, size):
                 logview.print_entry(entry, as_json=as_json)
     finally:
         store.close()

@@ -75,7 +75,8 @@ def _show_policy(policies: PolicySet, places: Iterable[str]) -> None:
 
 
 @click.command()
-def schema() -> None:
+@json_option
+def schema(as_json: bool) -> None:
     """Print the JSON Schema of policy documents, for editors.
 
     For completion and red lines while you type, save it as remit.schema.json and make this the

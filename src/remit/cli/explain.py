@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +22,20 @@ from remit.model import (
     Action,
     Effect,
     Facts,
+    Location,
     Mode,
+    Obligation,
     Outcome,
     Phase,
     Principal,
     Session,
     SessionId,
 )
-from remit.policy import PolicySet
+from remit.policy import Explanation, MatchedRule, NearMiss, PolicySet, Seen
 from remit.policy import explain as explain_request
 
 if TYPE_CHECKING:
-    from remit.policy import Explanation
+    from rich.text import Text
 
 _EXITS = {
     Effect.ALLOW: Exit.OK,
@@ -58,12 +60,14 @@ class ExplainedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 @click.command()
 @click.argument("request_file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
-@click.option("--tool", help="The tool.")
+@click.option("--tool", metavar="NAME", help="The tool.")
 @click.option("--args", "arguments", metavar="JSON", help="Its arguments, an object.")
-@click.option("--agent", help="The agent that calls it.")
-@click.option("--user", help="The person on whose behalf.")
+@click.option("--agent", metavar="NAME", help="The agent that calls it.")
+@click.option("--user", metavar="NAME", help="The person on whose behalf.")
 @click.option("--context", metavar="JSON", help="Facts for context.x in rules, an object.")
-@click.option("--label", "labels", multiple=True, help="A label that the session carries.")
+@click.option(
+    "--label", "labels", metavar="LABEL", multiple=True, help="A label that the session carries."
+)
 @click.option("--result", metavar="JSON", help="Explain the decision on this result instead.")
 @policy_option
 @json_option
@@ -149,3 +153,124 @@ def _put_together(policies: PolicySet, call: ExplainedCall) -> tuple[AccessReque
     if call.result is not msgspec.UNSET:
         outcome = Outcome(status="ok", result=call.result)
     return request, Facts(now=now, session=session, outcome=outcome)
+
+
+def _show(explanation: Explanation, request: AccessRequest) -> None:
+    decision = explanation.decision
+    who = " for ".join(link.id for link in request.principal.chain())
+    rendering.line(
+        rendering.word(decision.effect.value),
+        "  ",
+        rendering.text(explanation.tool, "bold"),
+        f"  by {who}",
+        rendering.quiet("  on its result" if decision.phase is Phase.RESULT else ""),
+    )
+    if decision.mode is Mode.SHADOW:
+        rendering.line("      The policy is in shadow mode: this is recorded and not enforced.")
+    matched = sorted(explanation.matched, key=lambda match: -match.effect.strictness)
+    places = {match.at for match in matched}
+    for reason in decision.reasons:
+        if reason.at not in places:
+            rendering.line("      ", _place(reason.rule, reason.at), f"  {reason.because}")
+            _indented(reason.instead, "green")
+    if matched:
+        _heading("matched")
+    for match in matched:
+        _show_match(match, explanation)
+    if decision.obligations:
+        _heading("obligations")
+    for duty in decision.obligations:
+        rendering.line(f"  {duty.kind} {duty.target} ", _value_of(duty), f" by {duty.rule}")
+    if explanation.near_misses:
+        _heading("did not match")
+    for miss in explanation.near_misses:
+        _show_miss(miss)
+    if explanation.to_allow:
+        _heading("to be allowed")
+    for each in explanation.to_allow:
+        rendering.line("  ", each)
+
+
+def _heading(words: str) -> None:
+    rendering.line()
+    rendering.line(rendering.text(words, "bold"))
+
+
+def _show_match(match: MatchedRule, explanation: Explanation) -> None:
+    _show_rule(match.effect, match.rule, match.at, match.agent)
+    reason = next((each for each in explanation.decision.reasons if each.at == match.at), None)
+    if reason is not None:
+        _indented(reason.because)
+        _indented(reason.instead, "green")
+    if match.condition is not None:
+        _indented(f"when: {match.condition}", "dim")
+    _show_values(match.values)
+    if match.error is not None:
+        _indented(f"error: {match.error}", "magenta")
+
+
+def _show_miss(miss: NearMiss) -> None:
+    _show_rule(miss.effect, miss.rule, miss.at, miss.agent)
+    words = {
+        "condition": "does not hold: ",
+        "after": "session has not seen: ",
+        "principal": "is for: ",
+    }
+    _indented(f"{words[miss.missing]}{miss.wanted.removeprefix('after: ')}", "dim")
+    _show_values(miss.values)
+
+
+def _show_rule(effect: Effect, rule: str, at: Location, agent: str) -> None:
+    effect_word = rendering.styled(effect.value.ljust(6), effect.value)
+    rendering.line("  ", effect_word, _place(rule, at), rendering.quiet(f"  {agent}"))
+
+
+def _show_values(values: Iterable[Seen]) -> None:
+    for seen in values:
+        _indented(f"{seen.text} = {seen.value}", "cyan")
+
+
+def _place(rule: str, at: Location | None) -> Text:
+    name = rendering.text(rule, "bold")
+    return name if at is None else name.append_text(rendering.quiet(f"  {at}"))
+
+
+def _indented(words: str | None, style: str = "") -> None:
+    if words:
+        rendering.line("        ", rendering.text(words, style))
+
+
+def _value_of(duty: Obligation) -> str:
+    return "" if duty.value is None else rendering.as_json(duty.value, indent=None)
+
+
+def _json(explanation: Explanation) -> dict[str, Any]:
+    decision = explanation.decision
+    return {
+        "tool": explanation.tool,
+        "effect": decision.effect.value,
+        "mode": decision.mode.value,
+        "phase": decision.phase.value,
+        "revision": decision.revision,
+        "reasons": [
+            {
+                "rule": reason.rule,
+                "effect": reason.effect.value,
+                "at": None if reason.at is None else str(reason.at),
+                "because": reason.because,
+                "instead": reason.instead,
+            }
+            for reason in decision.reasons
+        ],
+        "obligations": [msgspec.to_builtins(duty) for duty in decision.obligations],
+        "terms": [msgspec.to_builtins(terms) for terms in decision.terms],
+        "matched": [_rule_json(each) for each in explanation.matched],
+        "near_misses": [_rule_json(each) for each in explanation.near_misses],
+        "to_allow": list(explanation.to_allow),
+        "refusal": None if decision.effect is Effect.ALLOW else explanation.refusal(),
+    }
+
+
+def _rule_json(rule: MatchedRule | NearMiss) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(rule)
+    return {**fields, "at": str(rule.at)}

@@ -15,7 +15,8 @@ from remit.errors import ConfigError
 
 STARTERS = ("coding-agent", "data-analyst", "support-bot")
 _EXAMPLE_PERSON = re.compile(r"\bada\b")
-_PLAIN_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_PLAIN_NAME = re.compile(r"(?!(?:yes|no|on|off|true|false|null|y|n)$)[a-z][a-z0-9_-]*")
+"""A name that needs no quotes in YAML, whichever reader it is."""
 
 
 def starter(name: str, person: str) -> str:
@@ -41,7 +42,9 @@ def starter(name: str, person: str) -> str:
     show_default=True,
     help="File to write.",
 )
-@click.option("--person", help="You, as policy will know you. [default: the OS user]")
+@click.option(
+    "--person", metavar="NAME", help="You, as policy will know you.  [default: the OS user]"
+)
 @click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
 @json_option
 def init(name: str, output: Path, person: str | None, force: bool, as_json: bool) -> None:
@@ -64,7 +67,7 @@ def _person(given: str | None) -> str:
     if given is not None:
         if _PLAIN_NAME.fullmatch(given) is None:
             raise click.BadParameter(
-                "use lower-case letters, digits, - and _, starting with a letter",
+                "use lower-case letters, digits, - and _, starting with a letter; no YAML word",
                 param_hint="--person",
             )
         return given

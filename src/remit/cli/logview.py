@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -48,12 +48,18 @@ def _entry(snapshot: Snapshot, logged: LoggedRecord) -> Entry:
     )
 
 
-def last(store: Store, count: int) -> list[Entry]:
-    """The newest ``count`` records, oldest first."""
+def last(store: Store, count: int, kinds: Container[str] | None = None) -> tuple[list[Entry], int]:
+    """The newest ``count`` records (of ``kinds``, if given), oldest first, and the log's size."""
 
-    def read(snapshot: Snapshot) -> list[Entry]:
-        size = snapshot.log_size()
-        return entries(snapshot, max(0, size - count), size)
+    def read(snapshot: Snapshot) -> tuple[list[Entry], int]:
+        size = stop = snapshot.log_size()
+        found: list[Entry] = []
+        while stop > 0 and len(found) < count:
+            start = max(0, stop - _CHUNK)
+            fresh = entries(snapshot, start, stop)
+            found[:0] = [each for each in fresh if kinds is None or each.record.kind in kinds]
+            stop = start
+        return found[max(0, len(found) - count) :], size
 
     return store.read(read)
 

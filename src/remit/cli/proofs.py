@@ -167,7 +167,10 @@ def checkpoint(
 @click.argument("name", metavar="POSITION|ACTION")
 @_output_option
 @store_option
-def prove(name: str, output: Path | None, policy_path: Path, store_path: Path | None) -> None:
+@json_option
+def prove(
+    name: str, output: Path | None, policy_path: Path, store_path: Path | None, as_json: bool
+) -> None:
     """Write a receipt: offline proof that one record is in the signed log.
 
     For an action it proves the decision; the outcome has a position of its own. Check a receipt
@@ -183,7 +186,11 @@ def prove(name: str, output: Path | None, policy_path: Path, store_path: Path | 
         receipt = store.read(lambda snapshot: _receipt(snapshot, found[0].position, size, note))
     finally:
         store.close()
-    _emit(output, receipt.encode())
+    if as_json:
+        text = receipt.encode().decode()
+        rendering.print_json({"position": receipt.index, "size": size, "receipt": text})
+    if output is not None or not as_json:
+        _emit(output, receipt.encode())
 
 
 def _receipt(snapshot: Snapshot, position: int, size: int, note: bytes) -> Receipt:

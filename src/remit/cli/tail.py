@@ -15,6 +15,7 @@ from remit.cli.workspace import open_store, store_option
 @click.option(
     "-n",
     "count",
+    metavar="COUNT",
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
@@ -26,15 +27,17 @@ from remit.cli.workspace import open_store, store_option
 def tail(
     count: int, outcomes: bool, policy_path: Path, store_path: Path | None, as_json: bool
 ) -> None:
-    """Follow decisions as they are made, until interrupted.
+    """Follow decisions as they are made.
 
-    An effect with a star was not enforced: the policy is in shadow mode, or an approval was used.
+    Goes on until interrupted. An effect with a star was let through all the same: the policy is in
+    shadow mode, or an approval was used.
     """
     store = open_store(policy_path, store_path)
     kinds = {"decision", "outcome", "approval", "stop"} if outcomes else {"decision"}
     try:
-        start = max(0, store.read(lambda snapshot: snapshot.log_size()) - count)
-        for entry in logview.follow(store, start):
+        newest, size = logview.last(store, count, kinds)
+        logview.print_entries(newest, as_json=as_json)
+        for entry in logview.follow(store, size):
             if entry.record.kind in kinds:
                 logview.print_entry(entry, as_json=as_json)
     finally:

@@ -52,6 +52,7 @@ def person_option(command: CommandFunction) -> CommandFunction:
     option = click.option(
         "--as",
         "person",
+        metavar="NAME",
         default=os_user,
         help="The person who decides, one of people: in the policy.  [default: the OS user]",
     )

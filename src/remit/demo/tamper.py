@@ -8,10 +8,13 @@ _CUT = 5
 
 
 def alter_one_field(export: Path) -> Path:
-    """A copy in which the first denied decision says that it was allowed."""
+    """A copy in which the first denied decision says that it was allowed.
+
+    Unchanged where nothing was denied.
+    """
     denied, allowed = b'"effect":"deny"', b'"effect":"allow"'
     lines = export.read_bytes().splitlines(keepends=True)
-    first = next(number for number, line in enumerate(lines) if denied in line)
+    first = next((number for number, line in enumerate(lines) if denied in line), 0)
     lines[first] = lines[first].replace(denied, allowed, 1)
     return _copy(export, "altered", lines)
 
