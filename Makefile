@@ -35,7 +35,7 @@ fix: setup  ## Format and repair what can be repaired mechanically
 lock: setup  ## Resolve requirements.lock anew (no index address is written into it)
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	  --group dev pyproject.toml -o requirements.lock
+	  --group dev --all-extras pyproject.toml -o requirements.lock
 
 setup: $(VENV)/.ready
 

@@ -47,12 +47,17 @@ def _one_caller(guard: Guard, floor: BareCommit) -> None:
 
 def _many_callers(guard: Guard, floor: BareGroupCommit) -> None:
     print(f"\n{THREADS} callers in one process, durable, 100 rules")
-    sessions = [guard.session(agent="bot", user="ada") for _ in range(THREADS)]
     arguments = {"table": "customers", "amount": 12}
 
-    def governed(number: int) -> None:
-        with sessions[number].bound(), guard.permit("tool-0", arguments) as permit:
+    def action() -> None:
+        with guard.permit("tool-0", arguments) as permit:
             permit.result = 12
+
+    sessions = [guard.session(agent="bot", user="ada") for _ in range(THREADS)]
+    calls = [session.bind(action) for session in sessions]
+
+    def governed(number: int) -> None:
+        calls[number]()
 
     bare, actions = [], []
     for _ in range(3):
