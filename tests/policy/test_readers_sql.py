@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (tables of cases)
 import logging
 
 import pytest
@@ -88,6 +89,7 @@ UNREADABLE = [
     ("", "-- only a comment"),
     ("", "frobnicate the table"),
     ("", "foo bar"),
+    ("", "else"),
     ("", "selec * from t"),
     ("", "1"),
     ("", "vacuum"),
@@ -329,8 +331,8 @@ def test_ordinary_queries_are_read_only(dialect, sql, kinds, reads, writes):
     assert reading.read_only
     assert not reading.destructive
     assert " ".join(reading.kinds) == kinds
-    assert " ".join(reading.reads) == reads
-    assert " ".join(reading.writes) == writes
+    assert set(reading.reads) == set(reads.split())
+    assert set(reading.writes) == set(writes.split())
 
 
 CHANGING = [
@@ -419,8 +421,8 @@ def test_changes_are_not_read_only(dialect, sql, kinds, reads, writes):
     assert not reading.read_only
     assert not reading.destructive
     assert " ".join(reading.kinds) == kinds
-    assert " ".join(reading.reads) == reads
-    assert " ".join(reading.writes) == writes
+    assert set(reading.reads) == set(reads.split())
+    assert set(reading.writes) == set(writes.split())
 
 
 def test_statements_and_functions_are_counted():
@@ -522,8 +524,45 @@ def test_a_destructive_statement_within_another_is_found(harm, wrappers):
     | st.text("selctdropfmwhtabup ;'\"-/*()#`$[]\\=,1", max_size=60)
     | st.lists(
         st.sampled_from(
-            "select from drop table delete where t a ( ) , ; * = 1 'x' with as update set insert into "
-            "values union join on case when then end not and or exists in explain analyze".split()
+            [
+                "select",
+                "from",
+                "drop",
+                "table",
+                "delete",
+                "where",
+                "t",
+                "a",
+                "(",
+                ")",
+                ",",
+                ";",
+                "*",
+                "=",
+                "1",
+                "'x'",
+                "with",
+                "as",
+                "update",
+                "set",
+                "insert",
+                "into",
+                "values",
+                "union",
+                "join",
+                "on",
+                "case",
+                "when",
+                "then",
+                "end",
+                "not",
+                "and",
+                "or",
+                "exists",
+                "in",
+                "explain",
+                "analyze",
+            ]
         ),
         max_size=25,
     ).map(" ".join),

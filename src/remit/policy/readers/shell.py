@@ -51,7 +51,7 @@ _CONTAINERS = frozenset(
         "ternary_expression", "postfix_expression", "test_operator", "variable_assignments",
         "unset_command", "array", "subscript", "regex", "variable_name", "special_variable_name",
         "comment", "string_content", "file_descriptor", "heredoc_body", "heredoc_content",
-        "heredoc_start", "heredoc_end",
+        "heredoc_start", "heredoc_end", "operator",
     }
 )  # fmt: skip
 _FREE_GAPS = frozenset({"string", "heredoc_body", "heredoc_redirect", "regex", "expansion"})
@@ -206,7 +206,7 @@ class _Walk:
                 _check_variables(node)
             for child in node.children:
                 self.node(child, given, depth + 1)
-        elif kind not in ("command_name", "operator") and node.child_count:
+        else:
             raise UnreadableValue(f"shell(): a {kind} is not understood")
 
     def inside(self, node: Node, depth: int) -> None:
@@ -216,8 +216,6 @@ class _Walk:
     def redirected(self, node: Node, given: _Input, depth: int) -> None:
         body = node.child_by_field_name("body")
         extra: list[Word] = []
-        if sum(child.type == "heredoc_redirect" for child in node.children) > 1:
-            raise UnreadableValue("shell(): two here-documents for one command")
         for child in node.children:
             if body is None or child.id != body.id:
                 if not child.type.endswith("_redirect"):
@@ -317,11 +315,9 @@ class _Walk:
             elif child.is_named:
                 self.node(child, _Input(), depth + 1)
                 words.append(word_of(child))
-            elif child.type not in ("==", "=~", "(", ")"):
+            else:
                 words.append(UNKNOWN)
-        if not words:
-            raise UnreadableValue("shell(): a command without a name")
-        self.run([*words, *extra], given)
+        self.run([*words, *extra] or [UNKNOWN], given)
 
     def run(self, words: list[Word], given: _Input, wrappers: int = 0) -> None:
         """Note a call, and follow it into whatever it runs."""

@@ -24,7 +24,7 @@ from remit.text import normal
 
 
 class SqlReading(Struct, frozen=True, kw_only=True):
-    """What SQL text would do. Lists are in order of appearance, without repeats."""
+    """What SQL text would do. Lists are without repeats."""
 
     statements: int
     kinds: tuple[str, ...]
