@@ -80,6 +80,14 @@ def outcomes(guard: Guard) -> list[str]:
     return [f"{each.tool} {each.status}" for each in log(guard) if each.kind == "outcome"]
 
 
+def settled(guard: Guard, wanted: list[str]) -> bool:
+    """Whether the outcomes become ``wanted`` within five seconds."""
+    end = time.monotonic() + 5
+    while outcomes(guard) != wanted and time.monotonic() < end:
+        time.sleep(0.01)
+    return outcomes(guard) == wanted
+
+
 def decisions(guard: Guard) -> list[str]:
     """Tool and effect of every decision, oldest first."""
     return [f"{each.tool} {each.effect}" for each in log(guard) if each.kind == "decision"]

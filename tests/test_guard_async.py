@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from guarding import RULES, decisions, open_guard, outcomes, unsettled, write_policy
+from guarding import RULES, decisions, open_guard, outcomes, settled, unsettled, write_policy
 from remit import Denied, Guard
 from remit.storage.sqlite import SqliteStore
 
@@ -22,14 +21,6 @@ from remit.storage.sqlite import SqliteStore
 def guard(tmp_path: Path) -> Iterator[Guard]:
     with open_guard(tmp_path) as opened:
         yield opened
-
-
-def settled(guard: Guard, wanted: list[str]) -> bool:
-    """Whether the outcomes become ``wanted`` within five seconds."""
-    end = time.monotonic() + 5
-    while outcomes(guard) != wanted and time.monotonic() < end:
-        time.sleep(0.01)
-    return outcomes(guard) == wanted
 
 
 def test_async_functions_stay_async_and_are_decided(guard: Guard) -> None:
@@ -224,3 +215,30 @@ def test_permits_in_async_code(guard: Guard) -> None:
 
     asyncio.run(main())
     assert outcomes(guard) == ["note ok", "note error"]
+
+
+def test_coroutines_that_are_dropped_are_settled(guard: Guard) -> None:
+    @guard.tool
+    async def note(text: str) -> None:
+        await asyncio.sleep(60)
+
+    async def later() -> AsyncIterator[int]:
+        yield 1
+
+    plain = guard.wrap(lambda text: later(), name="note")
+
+    async def main() -> None:
+        running = note("a")
+        running.send(None)  # type: ignore[attr-defined]
+        while not decisions(guard):
+            await asyncio.sleep(0.01)
+        running.send(None)  # type: ignore[attr-defined]
+        running.close()  # type: ignore[attr-defined]
+
+    with guard.session(agent="bot", keep=True):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())
+        loop.close()
+        assert settled(guard, ["note cancelled"])
+        plain("b")
+        assert settled(guard, ["note cancelled", "note cancelled"])

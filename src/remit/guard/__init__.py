@@ -1,6 +1,7 @@
 """The guard: where the decisions of a policy are enforced on Python code."""
 
-from remit.guard.enforcement import Caller, Enforcement
+from remit.guard.calls import Caller
+from remit.guard.enforcement import Enforcement
 from remit.guard.facade import Guard
 from remit.guard.opening import KEY_FILE, STORE_FILE, beside, read_documents
 from remit.guard.permits import AsyncPermit, Permit

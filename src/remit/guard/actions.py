@@ -9,8 +9,9 @@ import time
 from typing import Any
 
 from remit.errors import InvalidArgument, OutcomeNotRecorded, Withheld
+from remit.guard.calls import Granted, shortened
 from remit.guard.conversion import is_json_like, to_json
-from remit.guard.enforcement import Enforcement, Granted, shortened
+from remit.guard.enforcement import Enforcement
 from remit.guard.refusals import withheld
 from remit.guard.steps import Flow
 from remit.model import Outcome, Settlement
@@ -95,6 +96,13 @@ class RunningAction:
             # Whoever cancelled waits for exactly this error; the session stays shut all the same.
             error.add_note(str(problem))
 
+    def dropped(self) -> None:
+        """Have it recorded that it was given up, without waiting. Safe in finalizers."""
+        if not self._settled:
+            self._settled = True
+            outcome = self._timed(self._given_up("given up before it ended"))
+            self._enforcement.abandon(self.granted, outcome)
+
     def _given_up(self, why: str) -> Outcome:
         return Outcome(status="cancelled" if self.began else "not-run", error=why)
 
@@ -109,7 +117,4 @@ class RunningAction:
         )
 
     def __del__(self) -> None:
-        if not self._settled:
-            self._settled = True
-            outcome = self._timed(self._given_up("given up before it ended"))
-            self._enforcement.abandon(self.granted, outcome)
+        self.dropped()

@@ -7,36 +7,34 @@ action, inside Remit too, ends in a refusal.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from remit import text
 from remit.approvals import Approval, ApprovalState, state_at
 from remit.errors import (
     Denied,
-    InvalidArgument,
     InvalidRequest,
     OutcomeNotRecorded,
     Refused,
-    RemitError,
-    SettlementError,
     StoreError,
     Unavailable,
 )
 from remit.governor import Governor
+from remit.guard.calls import Caller, Granted, PendingOutcome, real_paths, said, shortened
 from remit.guard.checkpoints import Checkpointer
+from remit.guard.late import LateOutcomes
 from remit.guard.refusals import refusal
 from remit.guard.steps import Flow, Pause, Read, Write
 from remit.model import (
     AccessRequest,
     Action,
     ActionId,
+    ActionState,
     Admission,
     ApprovalId,
     Outcome,
@@ -54,38 +52,6 @@ T = TypeVar("T")
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
 _MAX_TOOLS = 1024
-_MAX_PATHS = 1024
-_MAX_PATH = 4096
-
-
-class Caller(Struct, frozen=True, kw_only=True):
-    """Who calls: the session and its principal, and the context that the host adds."""
-
-    session: SessionId = SessionId("")
-    principal: Principal = field(default_factory=lambda: Principal(id="nobody"))
-    context: Mapping[str, Any] = field(default_factory=dict)
-    trace: str | None = None
-
-
-class Granted(Struct, frozen=True, kw_only=True):
-    """A call that may run: what was asked, what was answered, and when it started."""
-
-    request: AccessRequest
-    admission: Admission
-    started: int
-    """Monotonic nanoseconds."""
-
-
-class PendingOutcome:
-    """An outcome on its way to the store. Kept until it is durable."""
-
-    __slots__ = ("granted", "outcome", "stranded")
-
-    def __init__(self, granted: Granted, outcome: Outcome) -> None:
-        self.granted = granted
-        self.outcome = outcome
-        self.stranded = False
-        """Whether writing it has failed, so that it has to be tried again."""
 
 
 Accept = Callable[[Mapping[str, Any]], None]
@@ -117,8 +83,9 @@ class Enforcement:
         self.wait = wait
         self.checkpointer = checkpointer
         self.governor = Governor(policies=lambda: self.policies, clock=clock, entropy=os.urandom)
+        self.late = LateOutcomes(self._write_late)
+        # Changed by single operations only: finalizers get here too and must not wait for a lock.
         self._pending: dict[ActionId, PendingOutcome] = {}
-        self._mutex = threading.Lock()
         self._paths: dict[str, tuple[PolicySet, bool]] = {}
 
     def adopt(self, policies: PolicySet) -> None:
@@ -207,14 +174,8 @@ class Enforcement:
         return settlement
 
     def abandon(self, granted: Granted, outcome: Outcome) -> None:
-        """Record an outcome that nobody waits for, without blocking."""
-        pending = self._keep(granted, outcome)
-        try:
-            future = self.store.submit(self._settling(pending))
-        except RemitError:
-            pending.stranded = True
-        else:
-            future.add_done_callback(lambda done: self._finished(pending, done))
+        """Record an outcome that nobody waits for, without blocking. Safe in finalizers."""
+        self.late.put(self._keep(granted, outcome))
 
     def has_result_rules(self, tool: str) -> bool:
         """Whether policy has rules on what that tool returns."""
@@ -241,6 +202,7 @@ class Enforcement:
         Raises:
             Unavailable: one still cannot be.
         """
+        self.late.close()
         for session in {pending.granted.request.session for pending in self._stranded(None)}:
             yield from self._recover(session)
 
@@ -311,9 +273,7 @@ class Enforcement:
         """Make up for what could not be written before."""
         for pending in self._stranded(session):
             try:
-                yield Write(self._settling(pending))
-            except SettlementError:
-                pass  # it was written after all, before whoever waited was interrupted
+                yield Write(self._settling_again(pending))
             except Exception as error:
                 raise Unavailable(
                     f"The outcome of {pending.granted.request.action.name} in session {session} is "
@@ -327,6 +287,26 @@ class Enforcement:
     def _settling(self, pending: PendingOutcome) -> Callable[[Transaction], Settlement]:
         granted, outcome = pending.granted, pending.outcome
         return lambda t: self.governor.settle(t, granted.admission.id, granted.request, outcome)
+
+    def _settling_again(self, pending: PendingOutcome) -> Callable[[Transaction], None]:
+        settle = self._settling(pending)
+
+        def work(transaction: Transaction) -> None:
+            action = transaction.action(pending.granted.admission.id)
+            # It may have been written after all, before whoever waited was interrupted.
+            if action is None or action.state is not ActionState.SETTLED:
+                settle(transaction)
+
+        return work
+
+    def _write_late(self, pending: PendingOutcome) -> None:
+        try:
+            self.store.write(self._settling(pending))
+        except Exception:  # noqa: BLE001 - kept, and tried again before the session goes on
+            pending.stranded = True
+        else:
+            self._forget(pending)
+            self.checkpointer.settled()
 
     def _orphaned(self, request: AccessRequest, future: Future[Admission]) -> None:
         """The task that asked was cancelled; what was admitted meanwhile does not run."""
@@ -342,64 +322,21 @@ class Enforcement:
 
     def _keep(self, granted: Granted, outcome: Outcome) -> PendingOutcome:
         pending = PendingOutcome(granted, outcome)
-        with self._mutex:
-            self._pending[granted.admission.id] = pending
+        self._pending[granted.admission.id] = pending
         return pending
 
     def _forget(self, pending: PendingOutcome) -> None:
-        with self._mutex:
-            self._pending.pop(pending.granted.admission.id, None)
+        self._pending.pop(pending.granted.admission.id, None)
 
     def _stranded(self, session: SessionId | None) -> list[PendingOutcome]:
-        with self._mutex:
-            return [
-                pending
-                for pending in self._pending.values()
-                if pending.stranded and session in (None, pending.granted.request.session)
-            ]
+        return [
+            pending
+            for pending in list(self._pending.values())
+            if pending.stranded and session in (None, pending.granted.request.session)
+        ]
 
 
 def _granted(request: AccessRequest, admission: Admission) -> Granted:
     if admission.arguments is not None:
         request = replace(request, arguments=admission.arguments)
     return Granted(request=request, admission=admission, started=time.monotonic_ns())
-
-
-def real_paths(arguments: Mapping[str, Any]) -> dict[str, str]:
-    """Resolve every string in the arguments as a path, symbolic links followed.
-
-    Raises:
-        InvalidArgument: there are more than 1,024 strings, or the file system does not answer.
-    """
-    found: dict[str, str] = {}
-    left: list[Any] = list(arguments.values())
-    while left:
-        value = left.pop()
-        if isinstance(value, str):
-            if len(value) > _MAX_PATH or "\0" in value or value in found:
-                continue
-            if len(found) == _MAX_PATHS:
-                raise InvalidArgument("args", f"more than {_MAX_PATHS} strings where paths count")
-            try:
-                found[value] = os.path.realpath(value)
-            except OSError as error:
-                raise InvalidArgument("args", f"a path cannot be resolved: {error}") from error
-        elif isinstance(value, dict):
-            left.extend(value.values())
-        elif isinstance(value, list):
-            left.extend(value)
-    return found
-
-
-def shortened(error: BaseException) -> str:
-    """Type and message of an exception, at most 1,000 characters of valid text."""
-    try:
-        message = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - an exception whose text fails must still be recorded
-        message = type(error).__name__
-    return message[:1000].encode("utf-8", "replace").decode()
-
-
-def said(error: BaseException) -> str:
-    """What an error of Remit says; of any other, its type too."""
-    return str(error) if isinstance(error, RemitError) else shortened(error)

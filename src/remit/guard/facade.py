@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import secrets
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +44,9 @@ class Guard:
         self._enforcement = enforcement
         self._source = source
         self._reloading = threading.Lock()
-        self._closing = weakref.finalize(self, _close, enforcement, owns_store)
+        self._owns_store = owns_store
+        self._open = True
+        atexit.register(self.close)
 
     @classmethod
     def open(
@@ -275,7 +277,27 @@ class Guard:
             ConfigError: the log could not be signed.
             StoreError: the store failed.
         """
-        self._closing()
+        with self._reloading:
+            was_open, self._open = self._open, False
+        if not was_open:
+            return
+        atexit.unregister(self.close)
+        store, enforcement = self.store, self._enforcement
+        problems: list[Exception] = []
+        steps: tuple[Callable[[], None], ...] = (
+            lambda: run(store, enforcement.recover_all()),
+            lambda: store.write(enforcement.checkpointer.sign),
+            lambda: store.close() if self._owns_store else None,
+        )
+        for step in steps:
+            try:
+                step()
+            except Exception as problem:  # noqa: BLE001 - raised below, once all is done
+                problems.append(problem)
+        for other in problems[1:]:
+            problems[0].add_note(str(other))
+        if problems:
+            raise problems[0]
 
     def __enter__(self) -> Guard:
         return self
@@ -287,16 +309,6 @@ class Guard:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _close(enforcement: Enforcement, owns_store: bool) -> None:
-    store = enforcement.store
-    try:
-        run(store, enforcement.recover_all())
-        store.write(enforcement.checkpointer.sign)
-    finally:
-        if owns_store:
-            store.close()
 
 
 def _signer(key: str | Path | Signer | None, default: Path) -> Signer:

@@ -16,7 +16,8 @@ from typing import Any
 
 from remit import canonical
 from remit.guard.actions import RunningAction
-from remit.guard.enforcement import Enforcement, Granted
+from remit.guard.calls import Granted
+from remit.guard.enforcement import Enforcement
 from remit.guard.scope import caller
 from remit.guard.steps import Flow, run, run_async
 from remit.model import Action, ActionId
@@ -68,6 +69,12 @@ class _AskedPermit:
         self._action = RunningAction(self._enforcement, granted)
         self._action.began = True
 
+    def _drop(self) -> None:
+        # The block was in a generator or coroutine that was closed, perhaps by the garbage
+        # collector: nothing may be awaited or wait for a lock here.
+        if self._action is not None:
+            self._action.dropped()
+
     def _leaving(self, error: BaseException | None) -> Flow[None]:
         action = self._action
         assert action is not None
@@ -103,7 +110,10 @@ class Permit(_AskedPermit):
             Withheld: the result may not be shown.
             OutcomeNotRecorded: it could not be recorded.
         """
-        run(self._enforcement.store, self._leaving(error))
+        if isinstance(error, GeneratorExit):
+            self._drop()
+        else:
+            run(self._enforcement.store, self._leaving(error))
 
 
 class AsyncPermit(_AskedPermit):
@@ -115,6 +125,7 @@ class AsyncPermit(_AskedPermit):
         Raises:
             Refused: it may not be done, or not yet.
         """
+        self._enforcement.late.start()
         await run_async(self._enforcement.store, self._entering())
         return self
 
@@ -130,4 +141,7 @@ class AsyncPermit(_AskedPermit):
             Withheld: the result may not be shown.
             OutcomeNotRecorded: it could not be recorded.
         """
-        await run_async(self._enforcement.store, self._leaving(error))
+        if isinstance(error, GeneratorExit):
+            self._drop()
+        else:
+            await run_async(self._enforcement.store, self._leaving(error))

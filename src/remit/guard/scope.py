@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from remit import canonical
 from remit.errors import RemitError
-from remit.guard.enforcement import Caller, Enforcement
+from remit.guard.calls import Caller
+from remit.guard.enforcement import Enforcement
 from remit.guard.steps import run, run_async
 from remit.model import Principal, Session, SessionId
 from remit.policy import PolicySet

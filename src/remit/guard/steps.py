@@ -105,7 +105,7 @@ async def _perform_async(store: Store, step: Step) -> Any:
         future = store.submit(step.work)
         try:
             return await _result(future)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             if step.abandoned is not None:
                 future.add_done_callback(step.abandoned)
             raise

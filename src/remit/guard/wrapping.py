@@ -5,6 +5,7 @@ One wrapper for each kind of Python function: plain, ``async def``, generator an
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, TypeAlias
@@ -65,12 +66,14 @@ class GovernedTool:
 
     def begin(self, *args: Any, **kwargs: Any) -> Begun:
         """Bind, ask and start, blocking."""
+        self.enforcement.late.start()
         call = self.bind(args, kwargs)
         action: RunningAction = self.run(self.admit(call))
         return action, self.start(action, call)
 
     async def begin_async(self, *args: Any, **kwargs: Any) -> Begun:
         """Bind, ask and start, in an event loop."""
+        self.enforcement.late.start()
         call = self.bind(args, kwargs)
         action: RunningAction = await self.run_async(self.admit(call))
         return action, self.start(action, call)
@@ -125,17 +128,24 @@ def _function(tool: GovernedTool) -> Callable[..., Any]:
 
 def _handed_out(tool: GovernedTool, action: RunningAction, value: Any) -> Any:
     """The result of a plain function; one that is yet to run is governed until it has."""
-    if inspect.iscoroutine(value):
+    begun: Begun = (action, value)
+    if inspect.iscoroutine(value) or asyncio.isfuture(value):
+        tool.enforcement.late.start()
         return _awaited(tool, action, value)
     if inspect.isgenerator(value):
-        return _generator(tool, lambda: (action, value))()
+        tool.enforcement.late.start()
+        return _generator(tool, lambda: begun)()
     if inspect.isasyncgen(value):
-
-        async def begun() -> Begun:
-            return action, value
-
-        return _async_generator(tool, begun)()
+        tool.enforcement.late.start()
+        return _async_generator(tool, _ready(begun))()
     return tool.run(action.returned(value))
+
+
+def _ready(begun: Begun) -> Callable[[], Awaitable[Begun]]:
+    async def begin() -> Begun:
+        return begun
+
+    return begin
 
 
 def _async_function(tool: GovernedTool) -> Callable[..., Any]:
@@ -149,6 +159,10 @@ def _async_function(tool: GovernedTool) -> Callable[..., Any]:
 async def _awaited(tool: GovernedTool, action: RunningAction, running: Any) -> Any:
     try:
         value = await running
+    except GeneratorExit:
+        # Dropped before it ended, perhaps by the garbage collector: nothing may be awaited here.
+        action.dropped()
+        raise
     except BaseException as error:
         await tool.run_async(action.failed(error))
         raise
@@ -161,6 +175,10 @@ def _generator(tool: GovernedTool, begin: Callable[..., Begun]) -> Callable[...,
         seen = _Items(tool, holds=tool.holds_items(action))
         try:
             value = yield from _passed_on(items, seen)
+        except GeneratorExit:
+            # Closed, perhaps by the garbage collector: nothing may wait for a lock here.
+            action.dropped()
+            raise
         except BaseException as error:
             tool.run(action.failed(error))
             raise
