@@ -36,6 +36,9 @@ _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u
 _JOINED_LINE = re.compile(r"[^\s\\](?:\\\\)*\\\n(?![ \t\n])")
 _PLAIN_DELIMITER = re.compile(r"(\\?)(['\"]?)(\w+)\2")
 _ASSIGNING = frozenset({"read", "mapfile", "readarray", "printf", "getopts", "let", "unset"})
+# The start of a substitution that bash would run.
+_SUBSTITUTION = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$[({])")
+_UNEXPANDED = frozenset({"raw_string", "ansi_c_string", "comment", "heredoc_start", "heredoc_end"})
 _MAX_NESTING = 6
 _MAX_WRAPPERS = 12
 _MAX_DEPTH = 60
@@ -179,6 +182,8 @@ class _Walk:
         if not node.is_named:
             return
         _check_gaps(node)
+        if node.child_count == 0 or kind in _FREE_GAPS:
+            _refuse_hidden(node)
         if kind == "command":
             self.command(node, [], given, depth)
         elif kind == "redirected_statement":
@@ -266,6 +271,8 @@ class _Walk:
         for child in node.children:
             if child.type == "heredoc_body":
                 self.inside(child, depth)
+                if not quoted:
+                    _refuse_hidden(child)
                 expands = any(part.type in EXPANSIONS for part in child.children)
                 body = text_of_node(child)
                 if not quoted and (expands or "\\" in body):
@@ -353,6 +360,21 @@ def _check_gaps(node: Node) -> None:
         at = child.end_byte
     if source[at - node.start_byte :].replace(b"\\\n", b"").strip(b" \t\n"):
         raise UnreadableValue(f"shell(): not understood at byte {at}")
+
+
+def _refuse_hidden(node: Node) -> None:
+    """Refuse literal text in which bash would see a substitution that the grammar does not."""
+    if node.type in _UNEXPANDED or node.type == "heredoc_redirect":
+        return
+    source = node.text or b""
+    at = 2 if node.type == "expansion" else 0
+    literal = b""
+    for child in node.children:
+        if child.type in EXPANSIONS:
+            literal += source[at : child.start_byte - node.start_byte] + b" "
+            at = child.end_byte - node.start_byte
+    if _SUBSTITUTION.search((literal + source[at:]).decode()):
+        raise UnreadableValue(f"shell(): a substitution hidden at byte {node.start_byte}")
 
 
 def _check_variables(node: Node) -> None:
