@@ -54,6 +54,9 @@ class Engine(Protocol):
     def run(self, work: Callable[[Any], T]) -> T:
         """Run one closure; when it raises, what it did is undone and the others' work stays.
 
+        An interrupt (``KeyboardInterrupt``) may leave it half undone: the leader then rolls back
+        the whole transaction.
+
         Raises:
             TransactionLost: the others' work is gone too.
         """
@@ -68,7 +71,7 @@ class Engine(Protocol):
         ...
 
     def rollback(self) -> None:
-        """Undo the transaction, if one is open. Never raises."""
+        """Undo the transaction, if one is open, whatever state it is in. Never raises."""
         ...
 
     def committed(self) -> bool:
@@ -270,7 +273,11 @@ class GroupCommit:
             try:
                 self._hand_over(own)
             finally:
-                self._wake(batch.turns)
+                try:
+                    _wake(batch.turns)
+                except BaseException:
+                    _wake(batch.turns)
+                    raise
 
     def _serve(self, own: _Turn | None, batch: _Batch) -> None:
         """Run and commit ``own`` and what is queued. The store's failures go to every turn."""
@@ -282,9 +289,8 @@ class GroupCommit:
             batch.begun = True
             if own is not None:
                 self._run(own)
-            while len(turns) < MAX_BATCH and (turn := self._next_turn()) is not None:
-                turns.append(turn)
-                self._run(turn)
+            while len(turns) < MAX_BATCH and self._take_next(turns):
+                self._run(turns[-1])
             engine.commit()
         except TransactionLost as lost:
             engine.rollback()
@@ -294,18 +300,32 @@ class GroupCommit:
             self._fail(batch, error, retry=isinstance(error, StoreFull))
         engine.rest()
 
-    def _next_turn(self) -> _Turn | None:
-        """The next closure to take along, if one waits and is still wanted."""
+    def _take_next(self, turns: list[_Turn]) -> bool:
+        """Move the next closure from the queue into the batch, if one waits and is wanted.
+
+        At no moment is it in neither of them: an interrupt in between must not lose it.
+        """
+        queue = self._queue
         with self._mutex:
-            while self._queue and self._queue[0].work is not None:
-                turn = self._queue.popleft()
+            while queue and queue[0].work is not None:
+                turn = queue[0]
                 future = turn.future
-                if future is None or future.running() or future.set_running_or_notify_cancel():
-                    return turn
-            return None
+                wanted = turn.state == _QUEUED and (
+                    future is None or future.running() or future.set_running_or_notify_cancel()
+                )
+                if wanted:
+                    turns.append(turn)
+                queue.popleft()
+                if wanted:
+                    return True
+            return False
 
     def _run(self, turn: _Turn) -> None:
-        """Run one closure. What it raises is its own, unless the leader was interrupted."""
+        """Run one closure. What it raises is its own, unless the leader was interrupted.
+
+        An interrupt can come between any two steps of the engine, so after one nothing that the
+        transaction holds can be trusted: it is rolled back, and the others run again.
+        """
         turn.error = None
         work = turn.work
         if work is None:
@@ -315,9 +335,11 @@ class GroupCommit:
         except TransactionLost:
             raise
         except KeyboardInterrupt as error:
-            if turn.state != _LEADS and threading.current_thread() is threading.main_thread():
-                raise  # meant for this thread, which was running somebody else's closure
+            if turn.state == _LEADS or threading.current_thread() is threading.main_thread():
+                raise  # meant for this thread, whoever's closure it was running
             turn.error = error
+            turn.settled = True
+            raise TransactionLost(StoreError("A closure was interrupted.")) from error
         except BaseException as error:  # noqa: BLE001 (it is raised to the caller)
             turn.error = error
 
@@ -326,13 +348,15 @@ class GroupCommit:
         if retry and len(batch.turns) > 1:
             batch.separate = True
             for turn in batch.turns:
-                self._run_alone(turn)
+                if not turn.settled:
+                    self._run_alone(turn)
             return
         # Those who queued behind a lock that did not open have waited for it as well.
-        while len(batch.turns) < MAX_BATCH and (waiting := self._next_turn()) is not None:
-            batch.turns.append(waiting)
+        while len(batch.turns) < MAX_BATCH and self._take_next(batch.turns):
+            pass
         for turn in batch.turns:
-            turn.error = _copy(problem)
+            if not turn.settled:
+                turn.error = _copy(problem)
 
     def _run_alone(self, turn: _Turn) -> None:
         engine = self._engine
@@ -344,7 +368,7 @@ class GroupCommit:
             engine.commit()
         except TransactionLost as lost:
             engine.rollback()
-            turn.error = lost.problem
+            turn.error = turn.error or lost.problem
         except StoreError as error:
             engine.rollback()
             turn.error = error
@@ -356,44 +380,39 @@ class GroupCommit:
         if batch.begun and not batch.separate and self._engine.committed():
             return
         self._engine.rollback()
-        again = [
-            turn for turn in batch.turns if not (turn is own or turn.settled or turn.abandoned)
-        ]
-        batch.turns[:] = [turn for turn in batch.turns if turn.settled]
-        if own is not None:
-            with self._mutex:
+        with self._mutex:
+            again = [
+                turn
+                for turn in batch.turns
+                if not (turn is own or turn.settled or turn.abandoned or turn in self._queue)
+            ]
+            batch.turns[:] = [turn for turn in batch.turns if turn.settled]
+            if own is not None:
                 self._queue.extendleft(reversed(again))
-            return
+                return
         for turn in again:
             turn.error = StoreError(f"The thread of the store failed: {error!r}. Try again.")
             batch.turns.append(turn)
 
     def _hand_over(self, own: _Turn | None) -> None:
         """Pass the lead to the first in the queue, or set it free."""
+        queue = self._queue
         with self._mutex:
+            while queue and queue[0].state != _QUEUED:  # an interrupt left it there
+                queue.popleft()
+            # Interrupts come after calls. Up to the call that wakes the next leader this thread
+            # has the lead, after it that one has, and ``own`` says so.
+            turn = queue[0] if queue else None
             if own is not None:
                 own.state = _DONE
-            if not self._queue:
+            if turn is None:
                 self._leading = False
-                return
-            turn = self._queue[0]
-            if turn.future is not None:
+            elif turn.gate is None:
                 self._daemon_gate.release()
-                return
-            self._queue.popleft()
-            turn.state = _LEADS
-            if turn.gate is not None:
+            else:
+                turn.state = _LEADS
                 turn.gate.release()
-
-    def _wake(self, turns: list[_Turn]) -> None:
-        """Tell everyone served, even when interrupted halfway."""
-        try:
-            for turn in turns:
-                turn.finish()
-        except BaseException:
-            for turn in turns:
-                turn.finish()
-            raise
+                queue.popleft()
 
     def _lead_for_futures(self) -> None:
         """Body of the daemon thread: lead whenever only futures wait."""
@@ -405,6 +424,12 @@ class GroupCommit:
                 self._lead(None)
             except BaseException:  # noqa: BLE001, S112 (the futures have it)
                 continue
+
+
+def _wake(turns: list[_Turn]) -> None:
+    """Tell everyone served."""
+    for turn in turns:
+        turn.finish()
 
 
 def _copy(problem: StoreError) -> StoreError:

@@ -157,10 +157,14 @@ class _SqliteEngine:
         self._path = path
         self._transaction = SqliteTransaction(connection)
         self._begun = False
+        self._sound = True
         self._next_scrub = 0.0
 
     def begin(self) -> None:
         self._begun = False
+        if not self._sound:  # a thread was interrupted in here, and again while it cleaned up
+            self.rollback()
+        self._sound = False
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             self._begun = True
@@ -184,6 +188,7 @@ class _SqliteEngine:
         try:
             self._transaction.flush()
             self._connection.execute("COMMIT")
+            self._sound = True
         except sqlite3.Error as error:
             self._begun = False
             raise translate(error, self._path) from error

@@ -166,6 +166,8 @@ class SqliteTransaction(SqliteSnapshot):
             value = work(self)
             if self._savepoint:
                 self._connection.execute("RELEASE closure")
+        except KeyboardInterrupt:
+            raise  # it can come between any two steps here; the leader rolls back everything
         except BaseException:
             self._undo()
             raise
