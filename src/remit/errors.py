@@ -14,6 +14,7 @@
     ├── OutcomeNotRecorded     it ran, but its outcome could not be written; carries the result
     ├── SettlementError        this outcome does not belong to that admission
     ├── ApprovalError          an approval cannot make this transition
+    ├── AuthenticationError    the caller did not prove who it is
     ├── StoreError             the store failed; nothing was acknowledged
     │   ├── StoreLocked        another process holds it for too long
     │   ├── StoreFull          no room on the disk
@@ -138,6 +139,17 @@ class ObligationError(RemitError):
 
 class ApprovalError(RemitError):
     """The approval is not in a state, or the person not in a position, for this step."""
+
+
+class AuthenticationError(RemitError):
+    """The caller did not prove who it is. The message never says how close a secret came.
+
+    ``refresh`` names the token issuer whose keys, fetched anew, might change the answer.
+    """
+
+    def __init__(self, message: str, *, refresh: str | None = None) -> None:
+        self.refresh = refresh
+        super().__init__(message)
 
 
 class StoreError(RemitError):
