@@ -11,7 +11,7 @@ demo: setup  ## A hijacked agent, first ungoverned, then governed; 20 seconds
 	$(BIN)/remit demo
 
 test: setup  ## All tests; measures the coverage that check looks at
-	$(RUN) -m pytest -n 2 --cov --cov-config=tests/pure.coveragerc --cov-report=
+	$(RUN) -m pytest -n 2 --dist loadfile --cov --cov-config=tests/pure.coveragerc --cov-report=
 
 check: setup bare  ## Style, types, layers, coverage of the pure core, bare install
 	$(BIN)/ruff check .
