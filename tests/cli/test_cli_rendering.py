@@ -45,6 +45,12 @@ def test_markup_is_shown_and_not_obeyed():
     )
 
 
+def test_what_is_appended_keeps_its_own_style():
+    whole = rendering.text("place: ", "bold").append_text(rendering.text("message"))
+    assert [(span.start, span.end, span.style) for span in whole.spans] == [(0, 7, "bold")]
+    assert whole.style == ""
+
+
 def test_hostile_text_in_a_table_stays_text(capsys):
     rendering.console.cache_clear()
     rendering.table(["tool", "note"], [[HOSTILE, HOSTILE]])

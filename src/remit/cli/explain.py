@@ -16,7 +16,7 @@ from remit.cli import rendering
 from remit.cli.app import Exit, json_option
 from remit.cli.workspace import load_policy, policy_option
 from remit.errors import InvalidArgument, InvalidRequest
-from remit.guard.enforcement import real_paths
+from remit.guard.calls import real_paths
 from remit.model import (
     AccessRequest,
     Action,

@@ -98,10 +98,10 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def text(value: object, style: str = "") -> Text:
-    """Visible text in one style, for a table cell or a line."""
+    """Visible text in one style, for a table cell or a line. What is appended has its own style."""
     from rich.text import Text
 
-    return Text(visible(str(value), lines=True), style=style)
+    return Text().append(visible(str(value), lines=True), style or None)
 
 
 def line(*parts: object, style: str = "") -> None:
