@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from remit.approvals import Approval, ApprovalState
+from remit.credentials import Credential, CredentialId
 from remit.model import ActionId, AdmittedAction, ApprovalId, Digest, Revision, Session, SessionId
 
 T = TypeVar("T")
@@ -73,6 +74,14 @@ class Snapshot(Protocol):
         """Approvals in any of ``states``, oldest first."""
         ...
 
+    def credential(self, credential_id: CredentialId) -> Credential | None:
+        """One credential, or None."""
+        ...
+
+    def credentials(self) -> Sequence[Credential]:
+        """All credentials, revoked and expired ones too, in the order of their first writing."""
+        ...
+
     def document(self, revision: Revision) -> bytes | None:
         """The policy bundle stored under ``revision``, as canonical JSON."""
         ...
@@ -123,6 +132,10 @@ class Transaction(Snapshot, Protocol):
 
     def put_approval(self, approval: Approval) -> None:
         """Insert or replace an approval."""
+        ...
+
+    def put_credential(self, credential: Credential) -> None:
+        """Insert or replace a credential."""
         ...
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from remit.approvals import Approval, ApprovalState
 from remit.audit import merkle
+from remit.credentials import Credential, CredentialId
 from remit.errors import StoreCorrupt, StoreError
 from remit.model import (
     ActionId,
@@ -22,7 +23,13 @@ from remit.model import (
     SessionId,
 )
 from remit.storage import LoggedRecord, SealedValues, Snapshot, Transaction
-from remit.storage.encoding import decode_action, decode_approval, decode_session, encode
+from remit.storage.encoding import (
+    decode_action,
+    decode_approval,
+    decode_credential,
+    decode_session,
+    encode,
+)
 
 T = TypeVar("T")
 
@@ -36,6 +43,7 @@ class _Contents:
         self.open_leases: dict[ActionId, tuple[int, ActionId, SessionId]] = {}
         self.arrivals: dict[str, int] = {}
         self.approvals: dict[ApprovalId, bytes] = {}
+        self.credentials: dict[CredentialId, bytes] = {}
         self.documents: dict[Revision, bytes] = {}
         self.values: dict[int, SealedValues] = {}
         self.checkpoint: dict[None, bytes] = {}
@@ -87,6 +95,15 @@ class MemorySnapshot:
     def approvals(self, states: Sequence[ApprovalState], limit: int) -> Sequence[Approval]:
         """Approvals in any of ``states``, oldest first."""
         return [approval for approval in self._oldest_first() if approval.state in states][:limit]
+
+    def credential(self, credential_id: CredentialId) -> Credential | None:
+        """One credential, or None."""
+        body = self._contents.credentials.get(credential_id)
+        return None if body is None else decode_credential(body)
+
+    def credentials(self) -> Sequence[Credential]:
+        """All credentials, in the order of their first writing."""
+        return [decode_credential(body) for body in self._contents.credentials.values()]
 
     def document(self, revision: Revision) -> bytes | None:
         """The policy bundle stored under ``revision``."""
@@ -166,6 +183,10 @@ class MemoryTransaction(MemorySnapshot):
     def put_approval(self, approval: Approval) -> None:
         """Insert or replace an approval."""
         self._put(self._contents.approvals, approval.id, encode(approval))
+
+    def put_credential(self, credential: Credential) -> None:
+        """Insert or replace a credential."""
+        self._put(self._contents.credentials, credential.id, encode(credential))
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:
         """Keep a policy bundle; a second write under the same revision changes nothing."""

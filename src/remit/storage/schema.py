@@ -67,6 +67,11 @@ CREATE TABLE approvals (
 ) STRICT;
 CREATE INDEX approvals_by_digest ON approvals (digest, created_at);
 CREATE INDEX approvals_by_state ON approvals (state, created_at);
+CREATE TABLE credentials (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    body BLOB NOT NULL
+) STRICT;
 CREATE TABLE documents (
     revision TEXT PRIMARY KEY,
     bundle BLOB NOT NULL
@@ -111,7 +116,7 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
 def _read_only(path: Path, detail: str) -> StoreReadOnly:
     return StoreReadOnly(
         f"{path} cannot be written. Nothing was written. Give this user write permission for the "
-        f"file and for its directory {path.parent} (SQLite keeps its journal there). {detail}"
+        f"file and for its directory {path.parent} (SQLite keeps its journal there). {detail}".strip()
     )
 
 
@@ -126,15 +131,17 @@ def prepare(path: Path) -> None:
             f"This Python's SQLite is {sqlite3.sqlite_version}; Remit needs 3.37 or newer. Use a "
             "newer Python build."
         )
-    if path.is_dir():
-        raise StoreError(f"{path} is a directory. Give the name of a file, such as remit.db.")
     if not path.parent.is_dir():
         raise StoreError(f"The directory {path.parent} does not exist. Create it first.")
     try:
+        if path.is_dir():
+            raise StoreError(f"{path} is a directory. Give the name of a file, such as remit.db.")
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         _sync_directory(path.parent)
     except FileExistsError:
-        pass
+        # Asked, not tried: closing a second descriptor would drop this process's locks on it.
+        if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            raise _read_only(path, "") from None
     except PermissionError as error:
         raise _read_only(path, f"({error})") from error
     except OSError as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from remit.approvals import Approval, ApprovalState
 from remit.audit import merkle
+from remit.credentials import Credential, CredentialId
 from remit.errors import StoreCorrupt, StoreError
 from remit.model import (
     ActionId,
@@ -20,7 +21,12 @@ from remit.model import (
     SessionId,
 )
 from remit.storage import LoggedRecord, SealedValues
-from remit.storage.encoding import decode_action, decode_approval, decode_session
+from remit.storage.encoding import (
+    decode_action,
+    decode_approval,
+    decode_credential,
+    decode_session,
+)
 
 _PAGE = 256
 _VARIABLES = 500
@@ -106,6 +112,16 @@ class SqliteSnapshot:
             limit,
         )
         return [decode_approval(row[0]) for row in rows]
+
+    def credential(self, credential_id: CredentialId) -> Credential | None:
+        """One credential, or None."""
+        row = self._row("SELECT body FROM credentials WHERE id = ?", credential_id)
+        return decode_credential(row[0]) if row else None
+
+    def credentials(self) -> Sequence[Credential]:
+        """All credentials, in the order of their first writing."""
+        rows = self._rows("SELECT body FROM credentials ORDER BY number")
+        return [decode_credential(row[0]) for row in rows]
 
     def document(self, revision: Revision) -> bytes | None:
         """The policy bundle stored under ``revision``."""

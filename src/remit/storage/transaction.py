@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from remit.approvals import Approval
 from remit.audit import merkle
+from remit.credentials import Credential
 from remit.model import (
     ActionId,
     ActionState,
@@ -334,6 +335,15 @@ class SqliteTransaction(SqliteSnapshot):
                 approval.created_at,
                 encode(approval),
             ),
+        )
+
+    def put_credential(self, credential: Credential) -> None:
+        """Insert or replace a credential."""
+        self._mark()
+        self._connection.execute(
+            "INSERT INTO credentials (id, body) VALUES (?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            (credential.id, encode(credential)),
         )
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:

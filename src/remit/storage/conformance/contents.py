@@ -9,6 +9,7 @@ import msgspec
 
 from remit.approvals import ApprovalState
 from remit.audit import merkle
+from remit.credentials import CredentialId
 from remit.errors import StoreCorrupt, StoreError
 from remit.model import (
     ActionId,
@@ -23,6 +24,7 @@ from remit.storage.conformance.samples import (
     SEALED,
     Mishap,
     OpensStore,
+    a_credential,
     a_session,
     an_action,
     an_approval,
@@ -46,6 +48,8 @@ class ContentsConformance(OpensStore):
             assert t.arrival("k") is None
             assert t.approval(ApprovalId("a")) is None
             assert t.approval_for(Digest("d")) is None
+            assert t.credential(CredentialId("c")) is None
+            assert list(t.credentials()) == []
             assert t.document(REVISION) is None
             assert t.values(0) is None
             assert t.checkpoint() is None
@@ -224,6 +228,35 @@ class ContentsConformance(OpensStore):
             store.write(work)
             store.read(check)
             store.write(check)
+
+    def test_credentials(self, tmp_path: Path) -> None:
+        """Kept in order of arrival, replaced in place, undone with their closure."""
+        revoked = a_credential("c1", revoked_at=7, last_used_at=5)
+
+        def work(t: Transaction) -> None:
+            for name in ("c2", "c1", "c3"):
+                t.put_credential(a_credential(name))
+            t.put_credential(revoked)
+            check(t)
+
+        def check(t: Snapshot) -> None:
+            assert t.credential(revoked.id) == revoked
+            expected = [a_credential("c2"), revoked, a_credential("c3")]
+            assert list(t.credentials()) == expected
+
+        def lost(t: Transaction) -> None:
+            t.put_credential(a_credential("c1"))
+            t.put_credential(a_credential("c4"))
+
+        with self.store(tmp_path) as store:
+            store.write(work)
+            raised(Mishap, lambda: store.write(fails(lost)))
+            store.read(check)
+            store.write(check)
+            if self.durable:
+                store.close()
+                with self.store(tmp_path) as again:
+                    again.read(check)
 
     def test_the_log(self, tmp_path: Path) -> None:
         """Positions without gaps, exact bytes, a tree that verifies, any part readable."""

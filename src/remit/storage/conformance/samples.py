@@ -13,6 +13,7 @@ import msgspec
 
 from remit.approvals import Approval
 from remit.audit import merkle
+from remit.credentials import Credential, CredentialId, Right
 from remit.model import (
     ActionId,
     AdmittedAction,
@@ -83,6 +84,22 @@ def an_approval(name: str, *, digest: str = "d", created_at: int = 1) -> Approva
         created_at=created_at,
         expires_at=created_at + 10,
     )
+
+
+def a_credential(name: str, **fields: object) -> Credential:
+    """A service's key, with every kind of field filled in."""
+    credential = Credential(
+        id=CredentialId(name),
+        digest=b"\x00\xff" * 16,
+        principal="billing",
+        kind="service",
+        rights=(Right.ADMIN, Right.AUDITOR),
+        created_at=1,
+        expires_at=10,
+        agents=("inventory-bot",),
+        note="for the nightly run",
+    )
+    return msgspec.structs.replace(credential, **fields)
 
 
 def raised(kind: type[E], call: Callable[[], object]) -> E:
