@@ -17,7 +17,7 @@ from msgspec import Struct
 from tree_sitter import Node
 
 from remit.policy.readers import UnreadableValue, text_of
-from remit.policy.readers.shell_commands import Call, unwrap
+from remit.policy.readers.shell_commands import ShellCall, unwrap
 from remit.policy.readers.shell_files import Files, files_of
 from remit.policy.readers.shell_programs import POWERFUL_PREFIXES, POWERFUL_VARIABLES, WHOLE_FLAGS
 from remit.policy.readers.shell_words import (
@@ -69,7 +69,7 @@ class ShellReading(Struct, frozen=True, kw_only=True):
 
     programs: tuple[str, ...]
     """Base name of every program that would run, without repeats."""
-    calls: tuple[Call, ...]
+    calls: tuple[ShellCall, ...]
     files: Files
 
     @property
@@ -108,7 +108,7 @@ class ShellReading(Struct, frozen=True, kw_only=True):
         return tuple(dict.fromkeys(found))
 
 
-def _flags(call: Call) -> list[str]:
+def _flags(call: ShellCall) -> list[str]:
     found: list[str] = []
     for word in call.words:
         if not word.sure:
@@ -151,7 +151,7 @@ class _Walk:
     """One reading of shell text, collecting calls as it walks, nested code included."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[ShellCall] = []
         self.files = Files(reads=[], writes=[])
         self.nesting = 0
         self.sources: list[str] = []

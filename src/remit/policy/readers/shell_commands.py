@@ -34,7 +34,7 @@ _SED_RUNS = re.compile(
 )
 
 
-class Call(Struct, frozen=True):
+class ShellCall(Struct, frozen=True):
     """One program and the words that are its own (not those of a program that it runs)."""
 
     program: str
@@ -44,7 +44,7 @@ class Call(Struct, frozen=True):
 class Step(Struct):
     """A call, and what it leads to: shell code, and commands as words."""
 
-    call: Call
+    call: ShellCall
     code: list[str] = field(default_factory=list)
     commands: list[list[Word]] = field(default_factory=list)
 
@@ -68,12 +68,12 @@ def unwrap(words: list[Word], given: str | None) -> Step:
     if program in JOINING:
         at = _after_options(program, JOINING[program], rest)
         own, command = rest[:at], rest[at:]
-        return Step(Call(program, tuple(own)), code=[_joined(command)] if command else [])
+        return Step(ShellCall(program, tuple(own)), code=[_joined(command)] if command else [])
     if program in SHELLS:
         return _shell(program, rest, given)
     if program == "find":
         return _find(rest)
-    step = Step(Call(program, tuple(rest)))
+    step = Step(ShellCall(program, tuple(rest)))
     step.code = _code_arguments(program, rest)
     _refuse_programs_within(program, rest)
     return step
@@ -192,10 +192,10 @@ def _wrapped(program: str, rest: list[Word]) -> Step:
         if split:
             return split
     at = _after_options(program, WRAPPERS[program], rest)
-    step = Step(Call(program, tuple(rest[:at])))
+    step = Step(ShellCall(program, tuple(rest[:at])))
     command = rest[at:]
     if program == "command" and any(w.text in ("-v", "-V") for w in rest[:at]):
-        step.call = Call(program, tuple(rest))
+        step.call = ShellCall(program, tuple(rest))
     elif program == "xargs" and command:
         step.commands.append(_fed_by_xargs(rest[:at], command))
     elif command:
@@ -219,11 +219,11 @@ def _env_split(rest: list[Word]) -> Step | None:
     """``env -S "cmd arg"``: the words of the command in one string."""
     for index, word in enumerate(rest):
         if word.text in ("-S", "--split-string"):
-            return Step(Call("env", tuple(rest[:index])), code=[_joined(rest[index + 1 :])])
+            return Step(ShellCall("env", tuple(rest[:index])), code=[_joined(rest[index + 1 :])])
         if word.text.startswith(("-S", "--split-string=")):
             value = Word(word.text.removeprefix("--split-string=").removeprefix("-S"), word.sure)
             code = _joined([value, *rest[index + 1 :]])
-            return Step(Call("env", tuple(rest[:index])), code=[code])
+            return Step(ShellCall("env", tuple(rest[:index])), code=[code])
         if not word.text.startswith("-"):
             break
     return None
@@ -231,7 +231,7 @@ def _env_split(rest: list[Word]) -> Step | None:
 
 def _shell(program: str, rest: list[Word], given: str | None) -> Step:
     """A shell: code after ``-c``, a script file, or code on standard input."""
-    step = Step(Call(program, tuple(rest)))
+    step = Step(ShellCall(program, tuple(rest)))
     letters, at = _shell_options(program, rest)
     operands = rest[at:]
     if any(word.text in ("--version", "--help") for word in rest[:at]):
@@ -270,7 +270,7 @@ def _shell_options(program: str, rest: list[Word]) -> tuple[set[str], int]:
 
 def _find(rest: list[Word]) -> Step:
     own: list[Word] = []
-    step = Step(Call("find", ()))
+    step = Step(ShellCall("find", ()))
     at = 0
     while at < len(rest):
         word = rest[at]
@@ -285,7 +285,7 @@ def _find(rest: list[Word]) -> Step:
                 raise UnreadableValue(f"shell(): find {word.text} without an end")
             step.commands.append(command)
             at = end + 1
-    step.call = Call("find", tuple(own))
+    step.call = ShellCall("find", tuple(own))
     return step
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from remit.policy.readers.shell_commands import Call
+from remit.policy.readers.shell_commands import ShellCall
 from remit.policy.readers.shell_programs import (
     COPIERS_OF_FILES,
     MOVERS_OF_FILES,
@@ -28,7 +28,7 @@ class Files(Struct, frozen=True, kw_only=True):
     writes: list[Word]
 
 
-def files_of(call: Call) -> Files:
+def files_of(call: ShellCall) -> Files:
     """Return the files that ``call`` names, for programs known to read or write."""
     program = call.program
     files = Files(reads=[], writes=list(_outputs(call)))
@@ -55,7 +55,7 @@ def files_of(call: Call) -> Files:
     return files
 
 
-def _operands(call: Call) -> list[Word]:
+def _operands(call: ShellCall) -> list[Word]:
     """Words that are no options, and every word after ``--``."""
     words: list[Word] = []
     for index, word in enumerate(call.words):
@@ -66,7 +66,7 @@ def _operands(call: Call) -> list[Word]:
     return words
 
 
-def _outputs(call: Call) -> Iterator[Word]:
+def _outputs(call: ShellCall) -> Iterator[Word]:
     """Values of options that name an output file: ``-o f``, ``-of``, ``--output=f``."""
     options = OUTPUT_OPTIONS.get(call.program, ())
     for index, word in enumerate(call.words):
@@ -91,5 +91,5 @@ def _until_option(words: tuple[Word, ...]) -> list[Word]:
     return list(words)
 
 
-def _edits_in_place(call: Call) -> bool:
+def _edits_in_place(call: ShellCall) -> bool:
     return any(word.text.startswith(("-i", "--in-place")) for word in call.words)
