@@ -78,7 +78,8 @@ class _Vfs(Structure):
     pass
 
 
-_Open = CFUNCTYPE(c_int, POINTER(_Vfs), c_char_p, c_void_p, c_int, POINTER(c_int))
+# The name is passed on as the pointer it came as: the real file keeps it, not a copy.
+_Open = CFUNCTYPE(c_int, POINTER(_Vfs), c_void_p, c_void_p, c_int, POINTER(c_int))
 _Delete = CFUNCTYPE(c_int, POINTER(_Vfs), c_char_p, c_int)
 _Vfs._fields_ = [
     ("version", c_int),
@@ -199,7 +200,7 @@ class PowerCut:
         methods = cast(file + _HEAD, POINTER(c_void_p)).contents.value
         return cast(methods, POINTER(_Methods)).contents
 
-    def _open(self, _vfs: Any, name: bytes, file: int, flags: int, out: Any) -> int:
+    def _open(self, _vfs: Any, name: int | None, file: int, flags: int, out: Any) -> int:
         code = self.real.contents.open(self.real, name, file + _HEAD, flags, out)
         handle = cast(file, POINTER(_Handle)).contents
         if code != _OK:
@@ -209,7 +210,7 @@ class PowerCut:
         with self.lock:
             self.open[file] = None
             if name and flags & (_MAIN | _WAL):
-                path = os.fsdecode(name)
+                path = os.fsdecode(string_at(name))
                 if path not in self.images:
                     self.images[path] = _Image(path)
                 self.open[file] = self.images[path]
