@@ -167,6 +167,8 @@ def _whole(a: int, b: int, sign: str, offset: int) -> int:
     if b == 0:
         raise ConditionError("division by zero", offset)
     quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+    # As in CEL, the remainder does not exist either where the quotient does not fit.
+    within_64_bits(quotient, offset)
     return quotient if sign == "/" else a - b * quotient
 
 
