@@ -1,0 +1,11 @@
+"""The HTTP API: tables of routes, and the frame that they are written against."""
+
+from __future__ import annotations
+
+from remit.api import health
+from remit.api.frame import Route
+
+
+def routes() -> tuple[Route, ...]:
+    """Every route of the API, in the order of the documentation."""
+    return (*health.ROUTES,)

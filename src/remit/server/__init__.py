@@ -1,0 +1,1 @@
+"""``remit serve``: the one place where the parts are joined."""
