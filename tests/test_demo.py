@@ -99,3 +99,55 @@ def test_a_verifier_that_accepts_everything_fails_the_demo(tmp_path, monkeypatch
     ended = tell(tmp_path, lambda _: None)
     (unmet,) = [each for each in ended.expectations if not each.met]
     assert (unmet.expected, unmet.found) == (1, 0)
+
+
+def test_what_a_person_sees(capsys):
+    assert run(["demo"]) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "== Without Remit:",
+        "ran     http.post",
+        "== With Remit:",
+        "denied  db.query",
+        "The production database is frozen",
+        "and 34 times more",
+        "held    refunds.pay",
+        "$ remit approvals approve",
+        "== Tampering:",
+        "at least one was altered",
+        "records were removed",
+        "its newest records were deleted",
+        "table is gone",
+        "expectations met in",
+    ):
+        assert part in shown
+    assert "not as it must be" not in shown
+    assert "/tmp/" not in shown
+
+
+def test_a_demo_that_went_wrong_says_what_and_ends_with_1(monkeypatch, capsys):
+    monkeypatch.setattr(story, "Guard", Leaky)
+    assert run(["demo"]) == 1
+    shown = capsys.readouterr().out
+    assert "not as it must be: with Remit: invoices: expected 240, found None" in shown
+
+
+def test_a_tool_that_breaks_is_no_end_of_the_demo(tmp_path):
+    from remit.demo.agent import Call, Refusal, Scene
+    from remit.demo.stage import play_bare
+    from remit.demo.world import World
+
+    answers = []
+
+    def script(world):
+        answers.append((yield Call("web.get", {"url": f"{world.site.origin}/absent"})))
+
+    world = World(tmp_path / "world")
+    seen = []
+    try:
+        scene = Scene("x", "breaks", "a", "ada", "look", script, ("failed",))
+        play_bare(scene, world, seen.append)
+    finally:
+        world.close()
+    assert [each.verdict for each in seen] == ["failed"]
+    assert isinstance(answers[0], Refusal)

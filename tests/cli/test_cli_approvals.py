@@ -116,3 +116,28 @@ def test_without_a_store_nothing_is_made(shop, remit):
     assert refused.code == 2
     assert "no store" in refused.err
     assert not (shop / "remit.db").exists()
+
+
+def test_a_yes_that_is_not_enough_says_what_is_missing(shop, remit):
+    policy = shop / "remit.yaml"
+    text = policy.read_text()
+    text = text.replace("approvers: [finance]", "approvers: [finance]\n    quorum: 2")
+    policy.write_text(text.replace("  grace:", "  linus: {roles: [finance]}\n  grace:"))
+    with pytest.raises(ApprovalRequired) as held:
+        pay(shop)
+    first = remit("approvals", "approve", held.value.approval, "--as", "grace")
+    assert first.code == 0, first.err
+    assert first.out.startswith("pending")
+    assert "needs 2 of finance" in first.out
+    shown = remit("approvals", "show", held.value.approval).out
+    assert "approved by" in shown
+    assert remit("approvals", "approve", held.value.approval, "--as", "linus").code == 0
+    assert pay(shop) == "paid 900"
+
+
+def test_a_closed_one_says_by_whom_and_why(history, remit):
+    remit("approvals", "reject", history, "--as", "grace", "--reason", "not now")
+    shown = remit("approvals", "show", history).out
+    assert "closed" in shown
+    assert "not now" in shown
+    assert history in remit("approvals", "list", "--all").out

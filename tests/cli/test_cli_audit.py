@@ -235,3 +235,51 @@ def test_tail_follows_what_another_process_does(command, history, shop):
         _, problems = following.communicate(timeout=10)
     assert following.returncode == 130
     assert problems.strip() == ""
+
+
+def test_shadow_mode_is_marked(shop, remit):
+    from remit import Guard
+
+    policy = shop / "remit.yaml"
+    policy.write_text(policy.read_text().replace("default: deny", "default: deny\nmode: shadow"))
+    with (
+        Guard.open(policy) as guard,
+        guard.session(agent="inventory-bot", user="ada", intent="try"),
+    ):
+        guard.wrap(lambda sql: None, name="db.query")("drop table stock")
+    assert "deny* " in remit("audit", "tail").out
+    assert "shadow" in remit("check").out
+    explained = remit(
+        "explain",
+        "--agent",
+        "inventory-bot",
+        "--tool",
+        "db.query",
+        "--args",
+        '{"sql": "drop table a"}',
+    )
+    assert "not enforced" in explained.out
+
+
+def test_a_receipt_and_a_witness_who_did_not_sign(exported, key, remit, tmp_path_factory):
+    from remit.audit.note import COSIGNATURE, VerifierKey
+    from remit.signing import FileSigner
+
+    public = FileSigner.create(tmp_path_factory.mktemp("witness") / "k", "witness").vkey.public
+    witness = VerifierKey("witness", COSIGNATURE, public)
+    verified = remit("audit", "verify", exported, "--vkey", key, "--witness", witness)
+    assert verified.code == 1
+    assert "witness" in verified.out
+
+
+def test_show_for_people_holds_several_records(history, remit):
+    shown = remit("audit", "show", action_of(remit, "db.query")).out
+    assert shown.count("record ") == 2
+    assert "allow, let through" in shown
+
+
+def test_erase_for_people_names_the_records(history, remit):
+    action = action_of(remit, "pay")
+    erased = remit("audit", "erase", action, "--as", "grace", "--reason", "asked to")
+    assert erased.code == 0, erased.err
+    assert erased.out.startswith("Erased the values of ")

@@ -146,3 +146,14 @@ def test_hostile_text_in_a_policy_cannot_act_on_the_terminal(remit, tmp_path):
 def test_the_schema_is_json(remit):
     schema = json.loads(remit("schema").out)
     assert schema["$schema"].startswith("https://json-schema.org/")
+
+
+def test_a_warning_does_not_fail_the_check(remit, tmp_path):
+    (tmp_path / "remit.yaml").write_text(
+        "remit: 1\ndefault: allow\nmode: shadow\n"
+        "rules:\n  - {id: a, tools: [nowhere-declared], effect: deny}\n"
+    )
+    checked = remit("check")
+    assert checked.code == 0, checked.out
+    warnings = remit("check", "--json").json["warnings"]
+    assert ("warning:" in checked.out) == bool(warnings)
