@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import remit
 
 PUBLIC = [
@@ -45,8 +47,13 @@ PUBLIC = [
 
 def test_the_public_names_are_these() -> None:
     assert remit.__all__ == PUBLIC
+    assert dir(remit) == sorted(PUBLIC)
     for name in PUBLIC:
         assert getattr(remit, name).__doc__
+    with pytest.raises(AttributeError, match="Nothing"):
+        getattr(remit, "Nothing")  # noqa: B009 - as a program would find it missing
+    exec("from remit import *", names := {})
+    assert set(PUBLIC) <= set(names)
 
 
 def test_every_error_is_a_remit_error_and_public_ones_are_exported() -> None:
@@ -73,7 +80,9 @@ def test_import_brings_in_no_parser_no_terminal_and_no_network() -> None:
         "aiohttp",
         "http.client",
     ]
-    program = f"import sys, remit; print([m for m in {heavy!r} if m in sys.modules])"
+    program = (
+        f"import sys; from remit import Guard; print([m for m in {heavy!r} if m in sys.modules])"
+    )
     found = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )

@@ -3,31 +3,39 @@
     from remit import Guard, Denied, ApprovalRequired
 
 Everything that a governed program needs is here; the rest of the package is reached by module.
+A name is loaded when it is first used, so that a single module (the command line's, a pure layer
+under test) can be imported without all others.
 """
 
-from remit.errors import (
-    ApprovalError,
-    ApprovalRequired,
-    AuditError,
-    ConfigError,
-    Denied,
-    InvalidArgument,
-    InvalidRequest,
-    OutcomeNotRecorded,
-    PolicyError,
-    Refused,
-    RemitError,
-    StoreCorrupt,
-    StoreError,
-    StoreFull,
-    StoreLocked,
-    StoreReadOnly,
-    StoreTooNew,
-    Unavailable,
-    Withheld,
-)
-from remit.guard import AsyncPermit, Guard, Permit, SessionScope
-from remit.model import Admission, ApprovalId, Effect, Fault, Location, Mode, Reason, SessionId
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from remit.errors import (
+        ApprovalError,
+        ApprovalRequired,
+        AuditError,
+        ConfigError,
+        Denied,
+        InvalidArgument,
+        InvalidRequest,
+        OutcomeNotRecorded,
+        PolicyError,
+        Refused,
+        RemitError,
+        StoreCorrupt,
+        StoreError,
+        StoreFull,
+        StoreLocked,
+        StoreReadOnly,
+        StoreTooNew,
+        Unavailable,
+        Withheld,
+    )
+    from remit.guard import AsyncPermit, Guard, Permit, SessionScope
+    from remit.model import Admission, ApprovalId, Effect, Fault, Location, Mode, Reason, SessionId
 
 __version__ = "0.1.0"
 
@@ -65,3 +73,21 @@ __all__ = [
     "Withheld",
     "__version__",
 ]
+
+_MODULES = ("remit.errors", "remit.model", "remit.guard")
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name (PEP 562)."""
+    if name in __all__:
+        for module in _MODULES:
+            found: object = getattr(importlib.import_module(module), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return list(__all__)
