@@ -1,15 +1,15 @@
 """Who calls, as data: what a request shows of its caller, and whom it turned out to be.
 
-Pure. Both names of an identity appear in logs, so neither is secret.
+Pure. Nothing in an ``Identity`` is secret; all of it may be logged.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Literal, Protocol
+from typing import Literal
 
 from msgspec import Struct
 
+from remit import text
 from remit.credentials import Right, ungrantable
 from remit.model import Effect, Principal, Reason, SessionId
 
@@ -39,17 +39,54 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     peer: Peer | None = None
 
 
-class Narrowing(Protocol):
-    """Restrictions that a credential carries with it. They only ever take away."""
+class Narrowing(Struct, frozen=True, kw_only=True):
+    """Restrictions that a delegated credential carries. They only ever take away.
 
-    @property
-    @abstractmethod
-    def checks(self) -> tuple[str, ...]:
-        """The restrictions as text, for people."""
+    ``tools`` holds one group of patterns for each block that named tools: a call must fit one
+    pattern of every group. A pattern is a tool name, or the beginning of one and a final ``*``,
+    in the form of ``text.name``.
+    """
 
-    @abstractmethod
+    tools: tuple[tuple[str, ...], ...] = ()
+    sessions: frozenset[str] | None = None
+    """Sessions that it may be used in; None: any, and new ones."""
+    until: int | None = None
+    """Nanoseconds since the epoch from which it is worth nothing."""
+
+    def __and__(self, other: Narrowing) -> Narrowing:
+        """What both let through."""
+        return Narrowing(
+            tools=tuple(dict.fromkeys(self.tools + other.tools)),
+            sessions=_common(self.sessions, other.sessions),
+            until=_earlier(self.until, other.until),
+        )
+
     def objection(self, tool: str, session: SessionId | None, now: int) -> str | None:
-        """Why this call may not be made at ``now`` (ns), or None."""
+        """Why a call may not be made, or None."""
+        if self.until is not None and now >= self.until:
+            return "it has expired"
+        if self.sessions is not None and session not in self.sessions:
+            return "it is bound to another session"
+        name = text.name(tool)
+        if not all(any(_fits(pattern, name) for pattern in group) for group in self.tools):
+            return f"it does not cover the tool {name!r}"
+        return None
+
+
+def _common(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+def _fits(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -102,29 +139,43 @@ def permits(identity: Identity, tool: str, session: SessionId | None, now: int) 
 
 
 def may_act_as(identity: Identity, agent: str) -> bool:
-    """Whether the caller may open a session of ``agent``: its own, or one a service speaks for."""
+    """Whether the caller may open a session of ``agent``: its own, or one a service speaks for.
+
+    A credential that is bound to sessions opens no others.
+    """
+    bound = identity.narrowed is not None and identity.narrowed.sessions is not None
+    return not bound and _speaks_for(identity, agent)
+
+
+def may_use(identity: Identity, owner: Principal, session: SessionId | None) -> bool:
+    """Whether the caller may act in ``session``, which belongs to the principal ``owner``.
+
+    A caller that acts for somebody acts only in sessions for the same chain of people and agents.
+    ``session`` None stands for what belongs to ``owner`` but to no one session.
+    """
+    if owner.kind != "agent" or not _speaks_for(identity, owner.id):
+        return False
+    narrowed = identity.narrowed
+    if narrowed is not None and narrowed.sessions is not None and session not in narrowed.sessions:
+        return False
+    shown = identity.principal.on_behalf_of
+    return shown is None or _ids(shown) == _ids(owner.on_behalf_of)
+
+
+def may_see(identity: Identity, owner: Principal, session: SessionId | None = None) -> bool:
+    """Whether the caller may see ``session`` of ``owner``: one of its own, or any for an auditor.
+
+    For a list, ask for each entry.
+    """
+    return Right.AUDITOR in identity.rights or may_use(identity, owner, session)
+
+
+def _speaks_for(identity: Identity, agent: str) -> bool:
     if Right.AGENT not in identity.rights:
         return False
     if identity.principal.kind == "service":
         return agent in identity.agents
     return agent == identity.principal.id
-
-
-def may_see(identity: Identity, owner: Principal) -> bool:
-    """Whether the caller may see what belongs to ``owner``, a session's principal.
-
-    An auditor sees everything; see ``may_use`` for acting. A caller that acts for somebody sees
-    only what was done for the same chain of people and agents.
-    """
-    return Right.AUDITOR in identity.rights or may_use(identity, owner)
-
-
-def may_use(identity: Identity, owner: Principal) -> bool:
-    """Whether the caller may act in a session of ``owner``."""
-    if owner.kind != "agent" or not may_act_as(identity, owner.id):
-        return False
-    shown = identity.principal.on_behalf_of
-    return shown is None or _ids(shown) == _ids(owner.on_behalf_of)
 
 
 def _ids(principal: Principal | None) -> list[tuple[str, str]]:
