@@ -138,6 +138,6 @@ def test_a_yes_that_is_not_enough_says_what_is_missing(shop, remit):
 def test_a_closed_one_says_by_whom_and_why(history, remit):
     remit("approvals", "reject", history, "--as", "grace", "--reason", "not now")
     shown = remit("approvals", "show", history).out
-    assert "closed" in shown
+    assert "rejected   grace, " in shown
     assert "not now" in shown
     assert history in remit("approvals", "list", "--all").out

@@ -1,6 +1,7 @@
 """The root command: finds commands without importing them, and turns errors into exit codes.
 
-Exit codes: 0 ok, 1 findings, 2 usage, 3 unavailable, 4 denied, 5 held; 130 when interrupted.
+Exit codes: 0 ok, 1 findings, 2 usage, 3 unavailable, 4 denied, 5 held; 130 when interrupted, 141
+when the reader of the output left.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Exit(IntEnum):
     DENIED = 4
     HELD = 5
     INTERRUPTED = 130
+    READER_LEFT = 141
 
 
 _EXITS: tuple[tuple[type[errors.RemitError], Exit], ...] = (
@@ -110,10 +112,11 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(type(fault).__name__, str(fault), code, programs_read)
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # The reader left (``remit audit tail | head``); nobody can be told, so say nothing.
+    except (BrokenPipeError, SystemExit):
+        # The reader left (``remit audit tail | head``); click makes SystemExit of that. Not OK
+        # either: whatever the command would have found was not said. 141 is what SIGPIPE gives.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+        return Exit.READER_LEFT
     except OSError as fault:
         place = f"{fault.filename}: " if fault.filename else ""
         return _failed("OSError", f"{place}{fault.strerror or fault}", Exit.USAGE, programs_read)

@@ -117,11 +117,12 @@ def _show_one(approval: Approval, now: int) -> None:
 def _closing(approval: Approval) -> list[tuple[str, str]]:
     if approval.closed_at is None:
         return []
-    return [("closed", _vote(approval.closed_by or "-", approval.closed_at, approval.reason))]
+    return [(approval.state.value, _vote(approval.closed_by, approval.closed_at, approval.reason))]
 
 
-def _vote(who: str, at: int, reason: str) -> str:
-    return f"{who}, {rendering.when(at)}" + (f": {reason}" if reason else "")
+def _vote(who: str | None, at: int, reason: str) -> str:
+    shown = rendering.when(at) if who is None else f"{who}, {rendering.when(at)}"
+    return f"{shown}: {reason}" if reason else shown
 
 
 def _needs(terms: ApprovalTerms) -> str:
