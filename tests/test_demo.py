@@ -133,14 +133,14 @@ def test_a_demo_that_went_wrong_says_what_and_ends_with_1(monkeypatch, capsys):
 
 
 def test_a_tool_that_breaks_is_no_end_of_the_demo(tmp_path):
-    from remit.demo.agent import Call, Refusal, Scene
+    from remit.demo.agent import Refusal, Scene, ToolCall
     from remit.demo.stage import play_bare
     from remit.demo.world import World
 
     answers = []
 
     def script(world):
-        answers.append((yield Call("web.get", {"url": f"{world.site.origin}/absent"})))
+        answers.append((yield ToolCall("web.get", {"url": f"{world.site.origin}/absent"})))
 
     world = World(tmp_path / "world")
     seen = []

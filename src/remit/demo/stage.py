@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from remit import ApprovalRequired, Denied, Guard
-from remit.demo.agent import Call, Refusal, Scene
+from remit.demo.agent import Refusal, Scene, ToolCall
 from remit.demo.world import World
 
 Verdict: TypeAlias = Literal["ran", "denied", "held", "failed"]
@@ -20,7 +20,7 @@ class Attempt:
 
     scene: str
     agent: str
-    call: Call
+    call: ToolCall
     verdict: Verdict
     rule: str = ""
     at: str = ""
@@ -57,7 +57,7 @@ def _play(scene: Scene, world: World, tools: Tools, noted: Noted) -> None:
         noted(attempt)
 
 
-def _attempt(scene: Scene, call: Call, tools: Tools) -> tuple[Any, Attempt]:
+def _attempt(scene: Scene, call: ToolCall, tools: Tools) -> tuple[Any, Attempt]:
     try:
         answer = tools[call.tool](**call.arguments)
     except ApprovalRequired as held:
@@ -72,7 +72,7 @@ def _attempt(scene: Scene, call: Call, tools: Tools) -> tuple[Any, Attempt]:
 
 def _refused(
     scene: Scene,
-    call: Call,
+    call: ToolCall,
     verdict: Verdict,
     refusal: Denied | ApprovalRequired,
     approval: str | None = None,
