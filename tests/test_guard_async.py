@@ -232,6 +232,7 @@ def test_coroutines_that_are_dropped_are_settled(guard: Guard) -> None:
         running.send(None)  # type: ignore[attr-defined]
         while not decisions(guard):
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # the admission is on record; now it reaches the loop
         running.send(None)  # type: ignore[attr-defined]
         running.close()  # type: ignore[attr-defined]
 

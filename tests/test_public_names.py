@@ -65,7 +65,7 @@ def test_every_error_is_a_remit_error_and_public_ones_are_exported() -> None:
         if isinstance(kind, type) and issubclass(kind, Exception)
     }
     assert all(issubclass(kind, errors.RemitError) for kind in kinds.values())
-    internal = {"ObligationError", "SettlementError"}
+    internal = {"AuthenticationError", "ObligationError", "SettlementError"}
     assert set(kinds) - set(PUBLIC) == internal
 
 
@@ -83,7 +83,7 @@ def test_import_brings_in_no_parser_no_terminal_and_no_network() -> None:
     program = (
         f"import sys; from remit import Guard; print([m for m in {heavy!r} if m in sys.modules])"
     )
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    assert found.stdout.strip() == "[]"
+    assert done.stdout.strip() == "[]"

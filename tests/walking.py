@@ -32,6 +32,8 @@ def reachable(start: object) -> Iterator[Callable[..., Any]]:
 def _parts(found: object) -> Iterator[object]:
     if isinstance(found, types.ModuleType | str | bytes | int | float | types.FrameType):
         return
+    if isinstance(found, dict) and "__builtins__" in found:
+        return
     if isinstance(found, dict):
         yield from list(found.values())
     elif isinstance(found, list | tuple | set | frozenset):

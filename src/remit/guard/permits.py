@@ -60,6 +60,7 @@ class _AskedPermit:
     def _entering(self) -> Flow[None]:
         if self._action is not None:
             raise RuntimeError("a permit is for one action; ask for another one")
+        self._enforcement.late.start()
         granted = yield from self._enforcement.admit(
             caller(self._enforcement, self._context),
             Action(name=self._tool),
@@ -125,7 +126,6 @@ class AsyncPermit(_AskedPermit):
         Raises:
             Refused: it may not be done, or not yet.
         """
-        self._enforcement.late.start()
         await run_async(self._enforcement.store, self._entering())
         return self
 
