@@ -93,12 +93,11 @@ def read_tools(documents: Iterable[ReadDocument], note: Callable[[Fault], None])
     tools = []
     for read in documents:
         for entry in read.document.tools:
-            for tool in _tools(read, entry, note):
+            for index, tool in enumerate(_tools(read, entry, note)):
                 earlier = first.get(tool.pattern)
                 if earlier is not None:
                     message = f"{tool.pattern!r} is declared already at {earlier}"
                     hint = "This declaration would never count; keep one of them."
-                    index = [text.name(word) for word in words(entry.match)].index(tool.pattern)
                     note(read.fault(entry, ("match", index), message, hint))
                     continue
                 assert tool.at is not None

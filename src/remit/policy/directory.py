@@ -67,12 +67,12 @@ def read_directory(documents: Iterable[ReadDocument], note: Callable[[Fault], No
     people: dict[str, Principal] = {}
     for read in documents:
         document = read.document
-        for person_id, entry in document.people.items():
-            if _is_new(read, "people", person_id, places, note):
-                people[person_id] = _principal(person_id, entry, "person")
         for agent_id, entry in document.agents.items():
             if _is_new(read, "agents", agent_id, places, note):
                 agents[agent_id] = _principal(agent_id, entry, "agent")
+        for person_id, entry in document.people.items():
+            if _is_new(read, "people", person_id, places, note):
+                people[person_id] = _principal(person_id, entry, "person")
     return Directory(agents, people)
 
 

@@ -243,7 +243,7 @@ class _Reader:
     def _wrong(self, node: YamlNode, shape: shapes.Type) -> Any:
         hint = None
         if isinstance(node, YamlScalar):
-            if isinstance(shape, shapes.BoolType):
+            if _wanted(shape) == _KINDS[shapes.BoolType]:
                 hint = "Write true or false."
             elif node.text and not isinstance(node.value, str) and "text" in _wanted(shape):
                 hint = f"Quote it: '{node.text}'"

@@ -158,9 +158,12 @@ def origins(scalar: YamlScalar, text: str) -> list[int]:
     places = []
     stop = scalar.end.index
     for char in scalar.text:
+        while at < stop and double and _is_folded(text, at):
+            at = _behind_blanks(text, at + 1)
         if char not in _BLANKS:
-            while at < stop and (text[at] in _BLANKS or (double and _is_folded(text, at))):
-                at += 1
+            at = min(_behind_blanks(text, at), stop)
+            while at < stop and double and _is_folded(text, at):
+                at = _behind_blanks(text, at + 1)
         places.append(at)
         if at >= stop:
             continue
@@ -172,6 +175,12 @@ def origins(scalar: YamlScalar, text: str) -> list[int]:
             at += 1
     places.append(at)
     return places
+
+
+def _behind_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _BLANKS:
+        at += 1
+    return at
 
 
 def _is_folded(text: str, at: int) -> bool:
