@@ -99,12 +99,12 @@ def check(value: Any, where: str = "args", limits: JsonLimits = _DEFAULT) -> Any
             if size <= limits.bytes:
                 return plain
     try:
-        return _Walk(limits).value(value, 1)
+        return _Inspection(limits).value(value, 1)
     except _NotJsonError as problem:
         raise problem.located(where) from None
 
 
-class _Walk:
+class _Inspection:
     """One walk over a value: copies it and counts bytes as it goes, so that it can stop early."""
 
     __slots__ = ("depth", "left", "limits")
@@ -354,7 +354,7 @@ def parse(data: bytes, where: str = "json", limits: JsonLimits = _DEFAULT) -> An
             parse_int=_integer,
         )
         if "\\u" in text:
-            value = _Walk(JsonLimits(bytes=8 * limits.bytes, depth=limits.depth)).value(value, 1)
+            value = _Inspection(JsonLimits(bytes=8 * limits.bytes, depth=limits.depth)).value(value, 1)
     except _NotJsonError as problem:
         raise problem.located(where) from None
     except UnicodeDecodeError as error:

@@ -105,7 +105,8 @@ def parse_vkey(text: str) -> VerifierKey:
     """
     parts = text.strip().split("+", 2)
     if len(parts) != 3 or not _HEX8.fullmatch(parts[1]):
-        raise AuditError(f"not a verifier key: {text!r}; expected name+8 hex digits+base64")
+        # The text is not quoted: it may be the private key, given by mistake.
+        raise AuditError("not a verifier key: expected name+8 hex digits+base64")
     material = decode_base64(parts[2])
     if len(material) != 33 or material[0] not in (ED25519, COSIGNATURE):
         raise AuditError(f"the verifier key of {parts[0]!r} is not an Ed25519 key")
@@ -194,9 +195,9 @@ def decode_base64(text: str) -> bytes:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise AuditError(f"not base64: {text[:100]!r}") from None
+        raise AuditError(f"not base64: {len(text)} characters") from None
     if encode_base64(data) != text:
-        raise AuditError(f"not the standard base64 spelling: {text[:100]!r}")
+        raise AuditError(f"not the standard base64 spelling: {len(text)} characters")
     return data
 
 
