@@ -11,6 +11,8 @@ import re
 from random import Random
 from typing import Any
 
+from hypothesis import strategies as st
+
 from remit.model import Finding, Outcome, Principal, Session, SessionId
 from remit.policy.comparison import ConditionError, MissingFact
 from remit.policy.evaluate import Scope, ToolFacts, evaluate
@@ -61,8 +63,10 @@ FORMS = _forms(
         ; (<bool> == <bool>) ; (<number> != <number>) ; (<string> == null) ;
         (null != <number>) ; (<number> < <number>) ; (<number> <= <number>) ;
         (<string> > <string>) ; (<number> >= <digits>) ; (<digits> > <number>) ;
-        (<bool> <= <bool>) ; (<string> in <list>) ; (<number> in <numbers>) ;
-        (<string> in <map>) ; <string>.contains(<string>) ; <string>.startsWith(<word>) ;
+        (<bool> <= <bool>) ; (<number> == <digits>) ; (true == <bool>) ;
+        (<string> in <list>) ; (<number> in <numbers>) ;
+        (<string> in <map>) ; (<string> in [<word>, <word>]) ; (<number> in [1, 2, <digits>]) ;
+        <string>.contains(<string>) ; <string>.startsWith(<word>) ;
         <string>.endsWith(<word>) ; <string>.matches(<pattern>) ; <string>.contains(<word>)
         ; !<bool> ; !<bool> ; (<bool> && <bool>) ; (<bool> || <bool>) ;
         (<bool> ? <bool> : <bool>) ; <loop all list string bool> ;
@@ -97,10 +101,17 @@ OWN_LEAVES = _forms(
 )
 OWN_FORMS = _forms(
     """
+    bool: (json(<string>) == <string>) ; <string>.endsWith("p ") ; (<word> in <list>) ;
+        (<string> in teams) ; <string>.contains(" drop") ; (<string> == company)
     number: min(<number>, <number>) ; max(<number>, <number>, 3) ; max(<numbers>)
     """
 )
 _PLACE = re.compile(r"<([a-z_ ]+)>")
+
+
+def randoms() -> st.SearchStrategy[Any]:
+    """Sources of choices: half of them shrink, half of them are evenly spread."""
+    return st.randoms(use_true_random=False) | st.integers(0, 2**32).map(Random)
 
 
 class Maker:

@@ -18,7 +18,15 @@ import msgspec
 import pytest
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_strings
-from conditions_made_up import Maker, lowered, make_args, make_scope, outcome_of, referenced
+from conditions_made_up import (
+    Maker,
+    lowered,
+    make_args,
+    make_scope,
+    outcome_of,
+    randoms,
+    referenced,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -223,7 +231,7 @@ class Strict:
 
 @settings(max_examples=700, derandomize=True, deadline=None, database=None,
           suppress_health_check=list(HealthCheck))  # fmt: skip
-@given(st.randoms(use_true_random=False), st.integers(0, 2**32))
+@given(randoms(), st.integers(0, 2**32))
 def test_both_evaluators_agree_with_cel(random, seed):
     text = f"{Maker(random, common=True).condition()} ? true : false"
     node = parse(text)

@@ -28,6 +28,7 @@ from remit.policy.syntax import (
     Unary,
     Variable,
     path,
+    root,
     walk,
 )
 from remit.policy.tokens import INT_MAX, MAX_LENGTH, ExpressionFault, Token, tokenize
@@ -131,7 +132,7 @@ class _Parser:
         self._position += found
         return found
 
-    def _close(self, spelling: str, opened: Token, last: Node | None) -> Token:
+    def _close(self, spelling: str, opened: Token, last: Node) -> Token:
         if not self._at(spelling):
             if self._here.kind == "end":
                 message = f"`{opened.value}` is never closed"
@@ -282,11 +283,11 @@ class _Parser:
 
     def _items(self, opened: Token, closing: str) -> tuple[Node, ...]:
         items: list[Node] = []
-        while not self._at(closing):
+        while not self._take(closing):
             items.append(self._expression())
             if not self._take(","):
+                self._close(closing, opened, items[-1])
                 break
-        self._close(closing, opened, items[-1] if items else None)
         return tuple(items)
 
     def _primary(self) -> Node:
@@ -321,7 +322,7 @@ class _Parser:
     def _map(self, opened: Token) -> Node:
         entries: list[tuple[Node, Node]] = []
         seen: set[object] = set()
-        while not self._at("}"):
+        while not self._take("}"):
             key = self._expression()
             if not (isinstance(key, Constant) and isinstance(key.value, str)):
                 message = "the key of a map is a string"
@@ -332,8 +333,8 @@ class _Parser:
             self._close(":", opened, key)
             entries.append((key, self._expression()))
             if not self._take(","):
+                self._close("}", opened, entries[-1][1])
                 break
-        self._close("}", opened, entries[-1][1] if entries else None)
         parts = [part for entry in entries for part in entry]
         return MapDisplay(**vars(self._span(opened.offset, *parts)), entries=tuple(entries))
 
@@ -368,12 +369,10 @@ class _Parser:
 
     # Faults
 
-    def _unexpected(self, last: Node | None) -> NoReturn:
+    def _unexpected(self, last: Node) -> NoReturn:
         """Refuse the current token, which nothing that came before it allows."""
         token = self._here
         word = str(token.value)
-        if last is None:
-            raise self._missing(token)
         if token.kind != "name":
             message = f"`{token_text(self._text, token)}` does not continue the expression"
             hint = "put an operator such as && or == between two values"
@@ -429,7 +428,7 @@ class Mentions:
     facts: frozenset[str]
     """Fields of ``context`` as paths, e.g. ``context.ticket``."""
     readers: frozenset[str]
-    """Functions called, ``path`` and ``sql`` among them."""
+    """Functions called, among them typed readers such as ``path`` and ``sql``."""
     counters: frozenset[str]
     """Tools whose calls are counted; ``*`` when the name is only known at run time."""
     labels: frozenset[str]
@@ -449,15 +448,17 @@ def mentions(node: Node) -> Mentions:
         match part:
             case FunctionCall(name="flows", arguments=[_, label]):
                 labels.add(label_name(label) or "*")
-                label_nodes.add(label)
                 functions.add("flows")
+                label_nodes.add(label)
             case FunctionCall():
                 functions.add(part.name)
             case MethodCall(target=Variable(name="session"), name="calls", arguments=[tool]):
                 counters.add(str(tool.value) if isinstance(tool, Constant) else "*")
             case Variable() if part not in label_nodes and part.name not in elements:
                 variables.add(part.name)
-            case Member() | Index() | Presence():
+            case Presence() if root(part.operand) == "context":
+                facts.add(".".join([*(path(part.operand) or ("context",)), part.name]))
+            case Member() | Index():
                 route = path(part)
                 if route is not None and route[0] == "context":
                     facts.add(".".join(route))

@@ -166,7 +166,8 @@ def from_schema(schema: Any, depth: int = 0) -> Type:
     """
     if not isinstance(schema, Mapping) or depth > _SCHEMA_DEPTH:
         return DYN
-    kinds = schema.get("type")
+    # Arguments are an object, whether the schema says so or not.
+    kinds = schema.get("type", None if depth else "object")
     if not isinstance(kinds, str | list | tuple):
         return DYN
     names = {kinds} if isinstance(kinds, str) else set(kinds)
