@@ -26,7 +26,9 @@ MAX_INTEGER = 2**53 - 1
 
 Integer: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Hex32: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Kind: TypeAlias = Literal["approval", "decision", "erasure", "outcome", "policy", "session", "stop"]
+Kind: TypeAlias = Literal[
+    "approval", "credential", "decision", "erasure", "outcome", "policy", "session", "stop"
+]
 EffectWord: TypeAlias = Literal["allow", "ask", "defer", "deny"]
 
 
