@@ -21,6 +21,7 @@ from remit.config import Config
 from remit.credentials import Right
 from remit.governor import Governor
 from remit.guard.checkpoints import Checkpointer
+from remit.identity.delegation import DelegationRoot
 from remit.identity.model import Identity, RequestFacts
 from remit.storage import Snapshot, Store, Transaction
 from remit.storage.bridge import result
@@ -45,6 +46,11 @@ ANY_RIGHT = frozenset(Right)
 
 class Authenticates(Protocol):
     """Finds out who sends a request."""
+
+    @property
+    def root(self) -> DelegationRoot:
+        """The key that delegation tokens are minted with."""
+        ...
 
     async def authenticate(self, facts: RequestFacts) -> Identity:
         """Whose request it is.
