@@ -29,6 +29,7 @@ _COMMANDS = {
         "remit.cli.approvals:approvals",
         "List, show and decide what waits for a person.",
     ),
+    "serve": ("remit.cli.serve:serve", "Govern the agents of many processes, as a server."),
     "agents": ("remit.cli.agents:agents", "Add agents and people, and make and revoke keys."),
     "audit": ("remit.cli.audit:audit", "Export, verify, prove, show and erase records of the log."),
     "tail": ("remit.cli.tail:tail", "Follow decisions as they are made."),

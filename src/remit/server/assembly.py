@@ -1,0 +1,94 @@
+"""The parts of a server, joined: configuration -> policy, store, key, governor, callers."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from remit.api.frame import Parts
+from remit.api.state import PolicyInForce
+from remit.config import Config
+from remit.errors import ConfigError
+from remit.governor import Governor
+from remit.guard.checkpoints import Checkpointer, check_log
+from remit.guard.opening import PUBLIC_FILE, read_documents
+from remit.identity.authenticator import Authenticator
+from remit.identity.keys import first_admin
+from remit.policy import load
+from remit.server.authentication import Fetch, RequestAuthenticator
+from remit.signing import FileSigner, write_vkey
+from remit.storage import Store
+from remit.storage.sqlite import SqliteStore
+
+
+class Assembled(Struct, frozen=True, kw_only=True):
+    """What a server runs with."""
+
+    parts: Parts
+    callers: RequestAuthenticator
+    invitation: str | None
+    """A secret that makes the first admin, once; None where there is an admin."""
+
+
+def assemble(config: Config, fetch: Fetch, clock: Callable[[], int] = time.time_ns) -> Assembled:
+    """Join the parts that ``config`` names.
+
+    Args:
+        config: the settings.
+        fetch: gives the document at a URL, for the keys of token issuers.
+        clock: nanoseconds since the Unix epoch.
+
+    Raises:
+        ConfigError: a file or a key is missing or cannot be used.
+        PolicyError: the policy is faulty; the error lists every fault.
+        StoreError: the store cannot be opened.
+        AuditError: the log in the store is not the one that was signed.
+    """
+    policies = PolicyInForce(load(read_documents(config.policy.path)))
+    signer = _signer(config)
+    authenticator = Authenticator.open(config.identity, config.signing.key.parent)
+    store = _store(config)
+    try:
+        store.read(check_log)
+        governor = Governor(
+            policies=lambda: policies.current, clock=clock, entropy=secrets.token_bytes
+        )
+        store.write(governor.adopt)
+        callers = RequestAuthenticator(authenticator, store, clock, fetch)
+        parts = Parts(
+            config=config,
+            store=store,
+            governor=governor,
+            policies=policies,
+            checkpointer=Checkpointer(store, signer, config.signing.interval),
+            authenticator=callers,
+            clock=clock,
+            entropy=os.urandom,
+        )
+        invitation = first_admin(store, now=clock(), entropy=secrets.token_bytes)
+    except BaseException:
+        store.close()
+        raise
+    return Assembled(parts=parts, callers=callers, invitation=invitation)
+
+
+def _signer(config: Config) -> FileSigner:
+    path = config.signing.key
+    # The name is the log's origin; it tells the logs of two servers apart.
+    signer = FileSigner.open_or_create(path, f"remit-{secrets.token_hex(8)}")
+    public = path.with_name(PUBLIC_FILE)
+    if not public.exists():
+        write_vkey(public, signer.vkey)
+    return signer
+
+
+def _store(config: Config) -> Store:
+    path = config.store.path
+    try:
+        return SqliteStore(path)
+    except OSError as error:
+        raise ConfigError(f"store.path: {path}: cannot be opened: {error.strerror}") from error

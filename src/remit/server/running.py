@@ -1,0 +1,243 @@
+"""A server from its first connection to its last: listens, keeps things up, and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Coroutine
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import aiohttp
+
+from remit import api
+from remit.api.frame import Parts
+from remit.api.http import HttpApi
+from remit.config import Config
+from remit.errors import ConfigError, RemitError
+from remit.server.assembly import Assembled, assemble
+from remit.server.fetching import fetch_document
+from remit.server.sockets import UnixListener, load_certificate, tcp_sockets, tls_context
+from remit.server.upkeep import SWEEP_INTERVAL, repeat, sign, sweep
+from remit.server.watching import PolicyWatch
+
+HANDSHAKE_TIME = 10.0
+"""Seconds that a client has to agree on TLS."""
+TEND_INTERVAL = 60.0
+"""Seconds between two looks whether the keys of issuers are old."""
+_FORCE_TIME = 1.0
+"""Seconds in which a request ends that was cut off when the server drained."""
+
+_log = logging.getLogger("remit.server")
+
+
+class RunningServer:
+    """A server in this event loop, from ``start`` to ``stop``."""
+
+    def __init__(self, assembled: Assembled) -> None:
+        """Take the parts over; ``stop`` closes the store."""
+        self.parts = assembled.parts
+        self.invitation = assembled.invitation
+        self.urls: list[str] = []
+        """Where it listens, once it does."""
+        self._callers = assembled.callers
+        self._http = HttpApi(self.parts, api.routes()).server()
+        self._watch = PolicyWatch(
+            self.parts.config.policy.path, self.parts.policies, self.parts.store, self.parts.clock
+        )
+        self._listening: list[asyncio.Server] = []
+        self._unix: UnixListener | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._wrong: set[str] = set()
+
+    async def start(self) -> None:
+        """Listen, and begin to keep things up.
+
+        Raises:
+            ConfigError: it cannot listen where it should.
+        """
+        settings = self.parts.config.server
+        if settings.tls is not None:
+            self._tls = tls_context(settings.tls)
+        # All places first: a server that cannot have one of them must not answer at the others.
+        if settings.socket is not None:
+            self._unix = UnixListener(settings.socket, settings.socket_mode)
+        opened = [each for address in settings.listen for each in tcp_sockets(address)]
+        await self._tend(self.parts)
+        for each in opened:
+            await self._listen_tcp(each)
+        if self._unix is not None:
+            loop = asyncio.get_running_loop()
+            listening = await loop.create_unix_server(self._http, sock=self._unix.socket)
+            self._listening.append(listening)
+            self.urls.append(f"unix://{self._unix.path}")
+        self._keep_up()
+
+    async def stop(self) -> bool:
+        """End in good order: whether all of it went well.
+
+        No new connections; who waits for a person gets the handle; what is under way is finished
+        or, when ``drain`` is over, cut off; then the log is signed and the store closed.
+        """
+        for listening in self._listening:
+            listening.close()
+        self.parts.changes.drain()
+        self._http.pre_shutdown()
+        deadline = monotonic() + self.parts.config.server.drain
+        while self._http.connections and monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        if self._http.connections:
+            _log.warning("requests cut off", extra={"count": len(self._http.connections)})
+        await self._http.shutdown(_FORCE_TIME)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return await self._close()
+
+    async def reload(self) -> None:
+        """Read the policy and the TLS certificate again, now. What is bad is not taken."""
+        await self._watch.reload()
+        settings = self.parts.config.server.tls
+        if self._tls is None or settings is None:
+            return
+        try:
+            load_certificate(self._tls, settings)
+            self.parts.faults.clear("tls")
+        except ConfigError as error:
+            self.parts.faults.set("tls", "the new certificate cannot be used; see the log")
+            _log.error("certificate not taken", extra={"failure": error})
+
+    async def _tend(self, parts: Parts) -> None:
+        """Fetch the keys of issuers that are missing or old; store when API keys were used.
+
+        Raises:
+            StoreError: they could not be stored.
+        """
+        wrong = await self._callers.tend()
+        for part in self._wrong - wrong.keys():
+            parts.faults.clear(part)
+        for part, text in wrong.items():
+            if part not in self._wrong:
+                _log.error("keys of an issuer not fetched", extra={"fault": text})
+            parts.faults.set(part, text)
+        self._wrong = set(wrong)
+
+    async def _listen_tcp(self, opened: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        handshake = None if self._tls is None else HANDSHAKE_TIME
+        self._listening.append(
+            await loop.create_server(
+                self._http, sock=opened, ssl=self._tls, ssl_handshake_timeout=handshake
+            )
+        )
+        host, port = opened.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        self.urls.append(f"{'http' if self._tls is None else 'https'}://{shown}:{port}")
+
+    def _keep_up(self) -> None:
+        parts = self.parts
+        config = parts.config
+        self._begin(self._watch.run(config.policy.poll))
+        self._begin(repeat(parts, "sweep", sweep, SWEEP_INTERVAL))
+        self._begin(repeat(parts, "signing", sign, config.signing.interval))
+        self._begin(repeat(parts, "identity", self._tend, TEND_INTERVAL))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def _close(self) -> bool:
+        """The last things, each of them whatever became of the others."""
+        well = True
+        for step in (self._tend, sign):
+            try:
+                await step(self.parts)
+            except RemitError as error:
+                well = False
+                _log.error("not ended well", extra={"failure": error})
+        await asyncio.to_thread(self.parts.store.close)
+        if self._unix is not None:
+            self._unix.close()
+        return well
+
+
+async def serve(config: Config) -> bool:
+    """Run a server until SIGTERM or SIGINT; whether it ended well. SIGHUP makes it reload.
+
+    Raises:
+        ConfigError: it could not start; see ``assemble`` and ``RunningServer.start``.
+        PolicyError: the policy is faulty.
+        StoreError: the store cannot be opened.
+        AuditError: the log is not the one that was signed.
+    """
+    async with aiohttp.ClientSession(trust_env=True) as session:
+        return await _serve(RunningServer(assemble(config, partial(fetch_document, session))))
+
+
+async def _serve(server: RunningServer) -> bool:
+    loop = asyncio.get_running_loop()
+    ending = asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def end(number: int) -> None:
+        if ending.is_set():  # what was acknowledged is on disk: nothing is lost by leaving now
+            os._exit(128 + number)
+        ending.set()
+
+    def reload() -> None:
+        task = loop.create_task(server.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, number)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        await server.start()
+    except BaseException:
+        await server.stop()
+        raise
+    _greet(server)
+    await ending.wait()
+    _log.info("draining")
+    well = await server.stop()
+    _log.info("ended")
+    return well
+
+
+def _greet(server: RunningServer) -> None:
+    """Say that the server listens, and to whoever started it how to become its admin."""
+    parts = server.parts
+    _log.info(
+        "listening",
+        extra={
+            "urls": server.urls,
+            "revision": parts.policies.current.revision,
+            "mode": parts.policies.current.mode.value,
+            "policy": str(parts.config.policy.path),
+            "store": str(parts.config.store.path),
+            "pid": os.getpid(),
+        },
+    )
+    if server.invitation is not None:
+        # Not logged: a log is kept and read by others. It goes to whoever watches this start.
+        url = server.urls[0]
+        place = f"--unix-socket {url.removeprefix('unix://')} http://localhost"
+        where = place if url.startswith("unix://") else url
+        sys.stderr.write(_INVITATION % (where, server.invitation))
+        sys.stderr.flush()
+
+
+_INVITATION = """
+Nobody is admin of this server yet. Become its admin, once and within an hour, and keep the key
+that you get:
+
+  curl %s/v1/bootstrap --json '{"secret": "%s", "principal": "YOUR-NAME"}'
+
+"""

@@ -1,0 +1,65 @@
+"""What the server does without being asked: close what is overdue, sign the log, keep keys fresh.
+
+Each task runs for itself, at its own pace. One that fails says so in ``/readyz`` and in the log,
+and tries again; it never takes the server down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from remit.api.frame import Parts
+from remit.errors import StoreError
+from remit.journal import SWEEP
+
+SWEEP_INTERVAL = 5.0
+"""Seconds between two looks for what is overdue."""
+
+_log = logging.getLogger("remit.upkeep")
+
+
+async def sweep(parts: Parts) -> None:
+    """Close actions that nobody settled and approvals that nobody answered.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    while await parts.write(parts.governor.expire) >= SWEEP:
+        await asyncio.sleep(0)
+
+
+async def sign(parts: Parts) -> None:
+    """Sign the log as it is now.
+
+    Raises:
+        StoreError: the store does not answer.
+        AuditError: the log is not the one that was signed before.
+        ConfigError: the signer does not answer.
+    """
+    await parts.write(parts.checkpointer.sign)
+
+
+async def repeat(
+    parts: Parts, part: str, work: Callable[[Parts], Awaitable[None]], interval: float
+) -> None:
+    """Do ``work`` every ``interval`` seconds, until cancelled; ``part`` is its name in ``/readyz``.
+
+    While the store does not answer, that is what is said: ``/readyz`` then is 503.
+    """
+    faults = parts.faults
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            await work(parts)
+        except Exception as error:  # noqa: BLE001 - said, and tried again
+            failed = "store" if isinstance(error, StoreError) else part
+            if failed not in faults.texts:
+                _log.error("upkeep failed", extra={"part": failed, "failure": error})
+            faults.set(failed, f"{type(error).__name__}; the server's log says more")
+        else:
+            if part in faults.texts or "store" in faults.texts:
+                _log.info("upkeep works again", extra={"part": part})
+            faults.clear(part)
+            faults.clear("store")
