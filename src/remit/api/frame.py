@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
-from remit.api.state import Changes, Faults, PolicyInForce
+from remit.api.state import Changes, Health, PolicyInForce
 from remit.config import Config
 from remit.credentials import Right
 from remit.governor import Governor
@@ -83,7 +83,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     entropy: Callable[[int], bytes]
     """That many random bytes, fit for secrets."""
     changes: Changes = field(default_factory=Changes)
-    faults: Faults = field(default_factory=Faults)
+    faults: Health = field(default_factory=Health)
     measures: Measures | None = None
 
     async def write(self, work: Callable[[Transaction], T]) -> T:

@@ -30,7 +30,7 @@ class PolicyInForce:
         self.fault = None
 
 
-class Faults:
+class Health:
     """What does not work at the moment, by part: shown by ``/readyz``."""
 
     def __init__(self) -> None:

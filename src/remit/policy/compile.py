@@ -29,7 +29,7 @@ from remit.policy.evaluate import value_of
 from remit.policy.lower import lower
 from remit.policy.python import Bindings
 from remit.policy.rules import Rule
-from remit.policy.ruling import Problem, Setting
+from remit.policy.ruling import FailedRule, Setting
 from remit.policy.scope import findings_of, scope_of, tool_facts
 
 MAX_REMEMBERED = 512
@@ -76,7 +76,7 @@ class Program:
         return decision
 
     def _decide(self, answer: Answer) -> Decision:
-        failed = {index: Problem(self._rules[index], error) for index, error in answer.problems}
+        failed = {index: FailedRule(self._rules[index], error) for index, error in answer.problems}
         matched = {
             index: rule
             for index, rule in enumerate(self._rules)

@@ -31,7 +31,7 @@ from remit.policy.evaluate import Scope, Trace, trace, value_of
 from remit.policy.policyset import PolicySet
 from remit.policy.render import render
 from remit.policy.rules import Rule, acting
-from remit.policy.ruling import Problem
+from remit.policy.ruling import FailedRule
 from remit.policy.scope import scope_of
 from remit.policy.syntax import Logic, Node
 
@@ -123,7 +123,7 @@ class _Explainer:
         self._facts = facts
         self._phase = Phase.CALL if facts.outcome is None else Phase.RESULT
         self._decided: dict[int, Rule] = {}
-        self._failed: dict[int, Problem] = {}
+        self._failed: dict[int, FailedRule] = {}
         self._obligations: list[Obligation] = []
         self._matched: list[MatchedRule] = []
         self._near: list[NearMiss] = []
@@ -189,7 +189,7 @@ class _Explainer:
         if error is None:
             self._decided[rule.order] = rule
         else:
-            self._failed[rule.order] = Problem(rule, error)
+            self._failed[rule.order] = FailedRule(rule, error)
         self._matched.append(
             MatchedRule(
                 rule=rule.id,

@@ -27,7 +27,7 @@ _KINDS = ("rewrite", "cap", "redact", "label")
 _LAST = 1 << 30
 
 
-class Problem(Struct, frozen=True):
+class FailedRule(Struct, frozen=True):
     """A rule that could not be evaluated, and why."""
 
     rule: Rule
@@ -49,7 +49,7 @@ class Setting(Struct, frozen=True, kw_only=True):
     def decision(
         self,
         matched: Sequence[Rule],
-        problems: Sequence[Problem] = (),
+        problems: Sequence[FailedRule] = (),
         obligations: Sequence[Obligation] = (),
         *,
         uncovered: bool,
@@ -100,7 +100,7 @@ class Setting(Struct, frozen=True, kw_only=True):
             phase=self.phase,
         )
 
-    def _reason_of(self, problem: Problem) -> Reason:
+    def _reason_of(self, problem: FailedRule) -> Reason:
         """Why a rule that could not be evaluated stops the action: deny, or defer for a fact.
 
         A result cannot wait for a fact, so it is withheld.
