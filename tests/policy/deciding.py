@@ -86,9 +86,7 @@ def request(
     )
 
 
-def facts(
-    labels: tuple[str, ...] = (), *, outcome: Outcome | None = None, **session: Any
-) -> Facts:
+def facts(labels: tuple[str, ...] = (), *, outcome: Outcome | None = None, **session: Any) -> Facts:
     """Facts of a session with these labels."""
     principal = Principal(id="bot", known="declared")
     return Facts(

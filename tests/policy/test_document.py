@@ -33,7 +33,10 @@ people:
 tools:                                   # what a tool does, by name pattern
   - {match: ["db.query"],    does: write, arguments: {query: sql}}
   - {match: ["web.*"],       does: read,  returns: [untrusted]}
-  - {match: ["send_email"],  does: send,  sends: {to: args.recipients, what: [args.subject, args.body]}, cost: {usd: 0.001}}
+  - match: ["send_email"]
+    does: send
+    sends: {to: args.recipients, what: [args.subject, args.body]}
+    cost: {usd: 0.001}
   - {match: ["http.*", "slack.*"], does: send}
 rules:
   - id: reader-tools                     # what this role may do at all
@@ -135,7 +138,11 @@ def test_the_document_of_the_design_loads():
         ("rules:\n  - {id: «a b», tools: x, effect: allow}\n", "right form", "letters, digits"),
         ("rules:\n  - «{tools: x, effect: allow}»\n", "the key 'id' is missing", "Add id"),
         ("rules:\n  - «text»\n", "expected a map, found text", None),
-        (ALLOW + "budgets:\n  - {id: b, by: «teem», limit: {calls: 1}, per: day}\n", "'teem'", "'team'"),
+        (
+            ALLOW + "budgets:\n  - {id: b, by: «teem», limit: {calls: 1}, per: day}\n",
+            "'teem'",
+            "'team'",
+        ),
         (
             ALLOW + "budgets:\n  - {id: b, by: org, limit: {calls: 1}, per: «fortnight»}\n",
             "right form",
@@ -216,7 +223,9 @@ def test_a_fault_shows_its_line_and_a_caret_of_the_right_width():
 
 
 def test_names_are_not_looked_up_while_a_section_is_broken():
-    found = faults("tools:\n  - {mach: db.query}\n" + ALLOW.replace("allow", "allow, roles: nobody"))
+    found = faults(
+        "tools:\n  - {mach: db.query}\n" + ALLOW.replace("allow", "allow, roles: nobody")
+    )
     assert ["mach" in fault.message or "match" in fault.message for fault in found] == [True, True]
 
 
@@ -228,7 +237,7 @@ def test_names_are_not_looked_up_while_a_section_is_broken():
     [
         "args.amount > «lmit»",
         "'args.amount > «lmit»'",
-        "\"args.amount > «lmit» || args.note == \\\"x\\\"\"",
+        '"args.amount > «lmit» || args.note == \\"x\\""',
         "|\n      args.amount > 1 ||\n        «lmit»\n",
         ">-\n      args.amount > 1\n      || «lmit» == 2\n",
         "args.amount > 1 ||\n      args.amount < «lmit»",
@@ -271,7 +280,9 @@ def test_a_condition_that_starts_with_an_exclamation_mark():
     ],
 )
 def test_wrong_conditions(when, message):
-    found = faults(f"rules:\n  - id: a\n    tools: pay\n    effect: deny\n    when: {json.dumps(when)}\n")
+    found = faults(
+        f"rules:\n  - id: a\n    tools: pay\n    effect: deny\n    when: {json.dumps(when)}\n"
+    )
     assert message in found[0].message
 
 
@@ -566,7 +577,9 @@ def test_a_tool_that_is_not_in_the_catalogue():
     far = fault_at(TOOLS + "rules:\n  - {id: a, tools: «zzz», effect: allow}\n")
     assert far.suggestion == "Declare it under tools:"
     budget = fault_at(
-        TOOLS + ALLOW + "budgets:\n  - {id: b, by: org, tools: «zzz», limit: {calls: 1}, per: day}\n"
+        TOOLS
+        + ALLOW
+        + "budgets:\n  - {id: b, by: org, tools: «zzz», limit: {calls: 1}, per: day}\n"
     )
     assert "no declared tool fits" in budget.message
 
@@ -593,7 +606,11 @@ RULE = "  - {{id: {}, tools: {}, effect: {}{}}}\n"
         ("db.query, effect: allow", "db.query, effect: allow", "b"),
         ("db.query, effect: deny", "db.query, effect: deny", "b"),
         ("db.query, effect: ask", "db.query, effect: ask, after: untrusted", "b"),
-        ("[x, db.query], effect: deny, roles: [worker, clerk]", "x, effect: allow, roles: worker", "b"),
+        (
+            "[x, db.query], effect: deny, roles: [worker, clerk]",
+            "x, effect: allow, roles: worker",
+            "b",
+        ),
         ("'*', effect: deny, does: [read, send]", "'x*', effect: allow, does: read", "b"),
         ("x, effect: deny, on: result", "x, effect: allow, on: result", "b"),
     ],
@@ -692,7 +709,12 @@ def test_the_schema_agrees_with_the_reader():
 
 
 def test_rules_are_kept_with_their_places():
-    policies = load({"b.yaml": "remit: 1\n" + ALLOW, "a.yaml": HEAD + "rules:\n" + RULE.format("first", "x", "allow", "")})
+    policies = load(
+        {
+            "b.yaml": "remit: 1\n" + ALLOW,
+            "a.yaml": HEAD + "rules:\n" + RULE.format("first", "x", "allow", ""),
+        }
+    )
     assert [(rule.id, str(rule.at)) for rule in policies.rules] == [
         ("first", "a.yaml:9:10"),
         ("reading", "b.yaml:3:10"),

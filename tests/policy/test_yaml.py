@@ -102,7 +102,10 @@ def test_refused(text, place, message, hint):
 
 def test_an_alias_bomb_is_stopped_at_its_first_alias():
     lines = ["a: &a [x,x,x,x,x,x,x,x,x]"]
-    lines += [f"{c}: &{c} [{','.join(['*' + p] * 9)}]" for p, c in zip("abcdefgh", "bcdefghi", strict=True)]
+    lines += [
+        f"{c}: &{c} [{','.join(['*' + p] * 9)}]"
+        for p, c in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
     _, faults = read("\n".join(lines))
     assert {fault.message for fault in faults} == {
         "a YAML anchor is not allowed",
@@ -184,7 +187,11 @@ def test_the_origin_of_a_block_scalar_without_text():
 WORDS = st.text(st.sampled_from("ab'\"\\ (&|=é漢😀.#:"), min_size=1, max_size=40)
 
 
-@given(st.lists(WORDS, min_size=1, max_size=4), st.sampled_from(["'", '"', "|", ">"]), st.integers(20, 90))
+@given(
+    st.lists(WORDS, min_size=1, max_size=4),
+    st.sampled_from(["'", '"', "|", ">"]),
+    st.integers(20, 90),
+)
 def test_origins_of_whatever_pyyaml_writes(words, style, width):
     said = "\n".join(words)
     text = pyyaml.dump({"when": said}, default_style=style, width=width, allow_unicode=True)

@@ -9,6 +9,9 @@ from remit import canonical
 from remit.errors import InvalidArgument
 from remit.model import Revision
 
+MAX_BYTES = 16 << 20
+"""Largest bundle."""
+
 
 def pack(documents: Mapping[str, str]) -> bytes:
     """The canonical JSON of the documents, by file name (RFC 8785). Read back by ``unpack``."""
@@ -26,7 +29,7 @@ def unpack(bundle: bytes) -> dict[str, str]:
     Raises:
         InvalidArgument: these are not the bytes of a bundle.
     """
-    documents = canonical.parse(bundle)
+    documents = canonical.parse(bundle, "bundle", canonical.JsonLimits(bytes=MAX_BYTES))
     if not isinstance(documents, dict) or not all(
         isinstance(document, str) for document in documents.values()
     ):

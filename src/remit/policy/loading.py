@@ -83,9 +83,13 @@ class _Loading:
             note(root.fault_at(0, 0, 1, "there are no rules, so nothing would be allowed", hint))
         if not self._faults:
             self._check_reach(rules, catalogue, directory)
+        packed = bundle.pack(self._texts)
+        if len(packed) > bundle.MAX_BYTES:
+            at = Location(documents[0].source.file, 1, 1)
+            message = f"all documents together are larger than {bundle.MAX_BYTES} bytes"
+            note(Fault(at=at, message=message))
         if self._faults:
             raise PolicyError(sorted(self._faults, key=lambda fault: fault.at))
-        packed = bundle.pack(self._texts)
         revision = bundle.revision(packed)
         planner = Planner(rules, catalogue, constants)
         return PolicySet(
