@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from remit.storage import Snapshot, Store, Transaction
+from remit.storage import Snapshot, Store, Transaction, bridge
 
 T = TypeVar("T")
 
@@ -104,7 +104,7 @@ async def _perform_async(store: Store, step: Step) -> Any:
     if isinstance(step, Write):
         future = store.submit(step.work)
         try:
-            return await _result(future)
+            return await bridge.result(future)
         except (asyncio.CancelledError, GeneratorExit):
             if step.abandoned is not None:
                 future.add_done_callback(step.abandoned)
@@ -112,25 +112,3 @@ async def _perform_async(store: Store, step: Step) -> Any:
     if isinstance(step, Read):
         return await asyncio.to_thread(store.read, step.work)
     return await asyncio.sleep(step.seconds)
-
-
-async def _result(future: Future[T]) -> T:
-    # Unlike asyncio.wrap_future, cancelling the waiting task leaves the transaction alone, and a
-    # loop that was closed in the meantime is no error in the store's thread.
-    loop = asyncio.get_running_loop()
-    woken = loop.create_future()
-
-    def wake(_: Future[T]) -> None:
-        try:
-            loop.call_soon_threadsafe(_finish, woken)
-        except RuntimeError:
-            return
-
-    future.add_done_callback(wake)
-    await woken
-    return future.result()
-
-
-def _finish(woken: asyncio.Future[None]) -> None:
-    if not woken.done():
-        woken.set_result(None)
