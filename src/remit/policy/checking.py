@@ -249,7 +249,8 @@ class _Checker:
         if node.operator == "!":
             self._faults.expect(node.operand, operand, BOOL, "`!` turns true and false around")
             return BOOL
-        self._faults.expect(node.operand, operand, NUMBER, "`-` goes before a number")
+        if not self._faults.expect(node.operand, operand, NUMBER, "`-` goes before a number"):
+            return DYN
         return NUMBER if operand.kind == "dyn" else operand
 
     def _logic(self, node: Logic, safe: Paths) -> Type:
@@ -319,9 +320,9 @@ class _Checker:
             return common((left, right)) if left.kind == right.kind else DYN
         if kinds - NUMERIC or (sign == "%" and "double" in kinds):
             hint = None
-            if sign == "+" and "string" in kinds and len(kinds) > 1:
-                number = node.right if left.kind == "string" else node.left
-                hint = f"write string({number.text})"
+            if sign == "+" and "string" in kinds and kinds & {"bool", *NUMERIC}:
+                other = node.right if left.kind == "string" else node.left
+                hint = f"write string({other.text})"
             return self._faults.at_node(node, f"`{sign}` does not work on {left} and {right}", hint)
         if left.kind == right.kind == "int":
             return INT
