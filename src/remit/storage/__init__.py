@@ -38,6 +38,21 @@ class LoggedRecord(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class KeptReply(Struct, frozen=True, kw_only=True):
+    """What was answered to a request that may come again (``Idempotency-Key``).
+
+    Kept for a while, so that the same request gets the same answer and is not carried out twice.
+    """
+
+    key: str
+    """Who asked, and the key that they gave."""
+    at: int
+    """When, nanoseconds since the Unix epoch."""
+    digest: bytes
+    """SHA-256 of the request."""
+    body: bytes
+
+
 class Snapshot(Protocol):
     """A consistent view of the store. Valid only inside the closure that received it."""
 
@@ -80,6 +95,10 @@ class Snapshot(Protocol):
 
     def credentials(self) -> Sequence[Credential]:
         """All credentials, revoked and expired ones too, in the order of their first writing."""
+        ...
+
+    def reply(self, key: str) -> KeptReply | None:
+        """What was answered to the request with this key; None when it is not kept (any more)."""
         ...
 
     def document(self, revision: Revision) -> bytes | None:
@@ -138,6 +157,17 @@ class Transaction(Snapshot, Protocol):
         """Insert or replace a credential."""
         ...
 
+    def put_reply(self, reply: KeptReply) -> None:
+        """Keep an answer; its key is not taken."""
+        ...
+
+    def forget_replies(self, before: int, limit: int) -> int:
+        """Drop answers that were given before a time; how many.
+
+        Looks only at the ``limit`` that were put first, so it costs little; call it often.
+        """
+        ...
+
     def put_document(self, revision: Revision, bundle: bytes) -> None:
         """Keep a policy bundle; a second write under the same revision changes nothing."""
         ...
@@ -184,4 +214,4 @@ class Store(Protocol):
         ...
 
 
-__all__ = ["LoggedRecord", "SealedValues", "Snapshot", "Store", "Transaction"]
+__all__ = ["KeptReply", "LoggedRecord", "SealedValues", "Snapshot", "Store", "Transaction"]

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, TypeVar
 
 from remit.approvals import Approval, ApprovalState
@@ -22,7 +23,7 @@ from remit.model import (
     Session,
     SessionId,
 )
-from remit.storage import LoggedRecord, SealedValues, Snapshot, Transaction
+from remit.storage import KeptReply, LoggedRecord, SealedValues, Snapshot, Transaction
 from remit.storage.encoding import (
     decode_action,
     decode_approval,
@@ -44,6 +45,7 @@ class _Contents:
         self.arrivals: dict[str, int] = {}
         self.approvals: dict[ApprovalId, bytes] = {}
         self.credentials: dict[CredentialId, bytes] = {}
+        self.replies: dict[str, KeptReply] = {}
         self.documents: dict[Revision, bytes] = {}
         self.values: dict[int, SealedValues] = {}
         self.checkpoint: dict[None, bytes] = {}
@@ -104,6 +106,10 @@ class MemorySnapshot:
     def credentials(self) -> Sequence[Credential]:
         """All credentials, in the order of their first writing."""
         return [decode_credential(body) for body in self._contents.credentials.values()]
+
+    def reply(self, key: str) -> KeptReply | None:
+        """What was answered to the request with this key."""
+        return self._contents.replies.get(key)
 
     def document(self, revision: Revision) -> bytes | None:
         """The policy bundle stored under ``revision``."""
@@ -187,6 +193,18 @@ class MemoryTransaction(MemorySnapshot):
     def put_credential(self, credential: Credential) -> None:
         """Insert or replace a credential."""
         self._put(self._contents.credentials, credential.id, encode(credential))
+
+    def put_reply(self, reply: KeptReply) -> None:
+        """Keep an answer; its key is not taken."""
+        self._put(self._contents.replies, reply.key, reply)
+
+    def forget_replies(self, before: int, limit: int) -> int:
+        """Drop answers that were given before a time; how many."""
+        replies = self._contents.replies.values()
+        old = list(islice((reply.key for reply in replies if reply.at < before), limit))
+        for key in old:
+            self._put(self._contents.replies, key, None)
+        return len(old)
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:
         """Keep a policy bundle; a second write under the same revision changes nothing."""

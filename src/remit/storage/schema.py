@@ -72,6 +72,13 @@ CREATE TABLE credentials (
     id TEXT NOT NULL UNIQUE,
     body BLOB NOT NULL
 ) STRICT;
+CREATE TABLE replies (       -- kept for a while only
+    number INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    at INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
 CREATE TABLE documents (
     revision TEXT PRIMARY KEY,
     bundle BLOB NOT NULL
@@ -114,10 +121,11 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def _read_only(path: Path, detail: str) -> StoreReadOnly:
-    return StoreReadOnly(
-        f"{path} cannot be written. Nothing was written. Give this user write permission for the "
-        f"file and for its directory {path.parent} (SQLite keeps its journal there). {detail}".strip()
+    advice = (
+        "Nothing was written. Give this user write permission for the file and for its directory "
+        f"{path.parent} (SQLite keeps its journal there)."
     )
+    return StoreReadOnly(f"{path} cannot be written. {advice} {detail}".rstrip())
 
 
 def prepare(path: Path) -> None:

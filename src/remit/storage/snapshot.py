@@ -20,7 +20,7 @@ from remit.model import (
     Session,
     SessionId,
 )
-from remit.storage import LoggedRecord, SealedValues
+from remit.storage import KeptReply, LoggedRecord, SealedValues
 from remit.storage.encoding import (
     decode_action,
     decode_approval,
@@ -122,6 +122,11 @@ class SqliteSnapshot:
         """All credentials, in the order of their first writing."""
         rows = self._rows("SELECT body FROM credentials ORDER BY number")
         return [decode_credential(row[0]) for row in rows]
+
+    def reply(self, key: str) -> KeptReply | None:
+        """What was answered to the request with this key."""
+        row = self._row("SELECT at, digest, body FROM replies WHERE key = ?", key)
+        return KeptReply(key=key, at=row[0], digest=row[1], body=row[2]) if row else None
 
     def document(self, revision: Revision) -> bytes | None:
         """The policy bundle stored under ``revision``."""

@@ -23,7 +23,7 @@ from remit.model import (
     Session,
     SessionId,
 )
-from remit.storage import LoggedRecord, SealedValues
+from remit.storage import KeptReply, LoggedRecord, SealedValues
 from remit.storage.encoding import encode
 from remit.storage.snapshot import SqliteSnapshot
 
@@ -37,7 +37,7 @@ _NEVER = 1 << 63
 class _Writes:
     """Rows not yet given to SQLite."""
 
-    __slots__ = ("actions", "arrivals", "records", "sealed", "sessions")
+    __slots__ = ("actions", "arrivals", "records", "replies", "sealed", "sessions")
 
     def __init__(self) -> None:
         self.sessions: dict[SessionId, tuple[str, bytes]] = {}
@@ -45,6 +45,7 @@ class _Writes:
         self.arrivals: dict[str, tuple[str, int]] = {}
         self.records: list[tuple[int, int, bytes, bytes]] = []
         self.sealed: list[tuple[int, bytes, bytes]] = []
+        self.replies: dict[str, tuple[str, int, bytes, bytes]] = {}
 
     def take(self, other: _Writes) -> None:
         """Add the rows of ``other``, which are newer, and leave it empty."""
@@ -63,6 +64,9 @@ class _Writes:
         if other.sealed:
             self.sealed += other.sealed
             other.sealed.clear()
+        if other.replies:
+            self.replies.update(other.replies)
+            other.replies.clear()
 
     def clear(self) -> None:
         self.sessions.clear()
@@ -70,6 +74,7 @@ class _Writes:
         self.arrivals.clear()
         self.records.clear()
         self.sealed.clear()
+        self.replies.clear()
 
     def flush(self, connection: sqlite3.Connection) -> None:
         """Give all rows to SQLite."""
@@ -96,6 +101,11 @@ class _Writes:
             many(
                 "INSERT INTO arrivals VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
                 self.arrivals.values(),
+            )
+        if self.replies:
+            many(
+                "INSERT INTO replies (key, at, digest, body) VALUES (?, ?, ?, ?)",
+                self.replies.values(),
             )
         self.clear()
 
@@ -245,6 +255,14 @@ class SqliteTransaction(SqliteSnapshot):
         at = self._memory.arrivals[key] = super().arrival(key)
         return at
 
+    def reply(self, key: str) -> KeptReply | None:
+        """What was answered to the request with this key."""
+        for written in (self._own, self._shared):
+            row = written.replies.get(key)
+            if row is not None:
+                return KeptReply(key=row[0], at=row[1], digest=row[2], body=row[3])
+        return super().reply(key)
+
     def overdue_actions(
         self, session_id: SessionId | None, now: int, limit: int
     ) -> Sequence[AdmittedAction]:
@@ -345,6 +363,20 @@ class SqliteTransaction(SqliteSnapshot):
             "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             (credential.id, encode(credential)),
         )
+
+    def put_reply(self, reply: KeptReply) -> None:
+        """Keep an answer; its key is not taken."""
+        self._own.replies[reply.key] = (reply.key, reply.at, reply.digest, reply.body)
+
+    def forget_replies(self, before: int, limit: int) -> int:
+        """Drop answers that were given before a time; how many."""
+        self._spill()
+        cursor = self._connection.execute(
+            "DELETE FROM replies WHERE number IN (SELECT number FROM "
+            "(SELECT number, at FROM replies ORDER BY number LIMIT ?) WHERE at < ?)",
+            (limit, before),
+        )
+        return cursor.rowcount
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:
         """Keep a policy bundle; a second write under the same revision changes nothing."""

@@ -18,7 +18,7 @@ from remit.model import (
     Digest,
     SessionId,
 )
-from remit.storage import Snapshot, Transaction
+from remit.storage import KeptReply, Snapshot, Transaction
 from remit.storage.conformance.samples import (
     REVISION,
     SEALED,
@@ -50,6 +50,7 @@ class ContentsConformance(OpensStore):
             assert t.approval_for(Digest("d")) is None
             assert t.credential(CredentialId("c")) is None
             assert list(t.credentials()) == []
+            assert t.reply("k") is None
             assert t.document(REVISION) is None
             assert t.values(0) is None
             assert t.checkpoint() is None
@@ -257,6 +258,41 @@ class ContentsConformance(OpensStore):
                 store.close()
                 with self.store(tmp_path) as again:
                     again.read(check)
+
+    def test_replies(self, tmp_path: Path) -> None:
+        """They are there until they are forgotten, the first ones first."""
+
+        def reply(number: int) -> KeptReply:
+            return KeptReply(key=f"k{number}", at=number, digest=b"d" * 32, body=b"{}")
+
+        def put(t: Transaction) -> None:
+            for number in range(5):
+                t.put_reply(reply(number))
+            assert t.reply("k4") == reply(4)
+
+        def check(t: Snapshot, *kept: int) -> None:
+            found = [t.reply(f"k{number}") for number in range(7)]
+            assert [each.at for each in found if each is not None] == list(kept)
+
+        def undone(t: Transaction) -> None:
+            t.put_reply(reply(5))
+            t.forget_replies(9, 9)
+            check(t)
+
+        with self.store(tmp_path) as store:
+            store.write(put)
+            raised(Mishap, partial(store.write, fails(undone)))
+            store.read(lambda t: check(t, 0, 1, 2, 3, 4))
+            assert store.read(lambda t: t.reply("k1")) == reply(1)
+            store.write(lambda t: check(t, 0, 1, 2, 3, 4))
+            assert store.write(lambda t: t.forget_replies(3, 2)) == 2
+            assert store.write(lambda t: t.forget_replies(3, 9)) == 1
+            store.write(lambda t: t.put_reply(reply(6)))
+            store.read(lambda t: check(t, 3, 4, 6))
+            if self.durable:
+                store.close()
+                with self.store(tmp_path) as again:
+                    again.write(lambda t: check(t, 3, 4, 6))
 
     def test_the_log(self, tmp_path: Path) -> None:
         """Positions without gaps, exact bytes, a tree that verifies, any part readable."""
