@@ -11,7 +11,7 @@ may run again, so nothing is kept between calls.
 ``admit`` works in this order: close what is overdue, decide, carry the obligations out on the call
 and decide on what comes of it, look for an approval, count against the limits. All of that is
 worked out before the first write, so a refusal of any kind leaves no half-counted call behind. What
-a call takes is taken all or none, in one place (``_within``), and given back or charged in
+a call takes is taken all or none, in one place (``verdict``), and given back or charged in
 ``settle``: a budget is one more thing to take there.
 """
 
@@ -19,11 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from remit import approvals, budgets, canonical, ledger, sessions
-from remit.approvals import Approval, ApprovalState
+from remit import approvals, canonical, ledger, sessions
+from remit.approvals import Approval
 from remit.errors import (
     ApprovalError,
     AuditError,
@@ -31,7 +30,7 @@ from remit.errors import (
     SettlementError,
     StoreCorrupt,
 )
-from remit.fulfilment import Ruling, denied, limited, rejected, rule, rule_on_result, unchanged
+from remit.fulfilment import Ruling, rule, rule_on_result, unchanged
 from remit.journal import SWEEP, Journal
 from remit.model import (
     AccessRequest,
@@ -44,10 +43,8 @@ from remit.model import (
     Digest,
     Effect,
     Facts,
-    Mode,
     Outcome,
     Principal,
-    RateLimit,
     Reason,
     Session,
     SessionId,
@@ -55,23 +52,10 @@ from remit.model import (
 )
 from remit.policy import PolicySet
 from remit.storage import Transaction
+from remit.verdict import Verdict, reach
 
 LEASE = 600_000_000_000
 """Nanoseconds until an admitted action that nobody settled counts as ``unknown``: ten minutes."""
-
-
-class _Verdict(Struct, frozen=True, kw_only=True):
-    """Whether a call is granted, and what is to be stored for it. Nothing is written yet."""
-
-    decision: Decision
-    granted: bool = False
-    arrivals: Sequence[tuple[RateLimit, str, int]] = ()
-    """The limits that it counts against: key and new arrival time of each."""
-    retry_at: int | None = None
-    approval: Approval | None = None
-    """The approval that it waits for or uses, as it will be stored."""
-    closed: Approval | None = None
-    """An earlier approval that this call finds expired or pointless."""
 
 
 class Governor:
@@ -183,7 +167,7 @@ class Governor:
         session = journal.close_overdue(carrier)
         ruling = rule(policies, request, Facts(now=journal.now, session=session))
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
-        verdict = self._verdict(journal, ruling, digest, policies.limits_for(ruling.ran))
+        verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran))
         labels = (*policies.tool(request.action.name).returns, *ruling.labels)
         return self._admitted(journal, ruling, verdict, digest, session, labels)
 
@@ -331,61 +315,11 @@ class Governor:
 
     # Steps
 
-    def _verdict(
-        self,
-        journal: Journal,
-        ruling: Ruling,
-        digest: Digest,
-        limits: Sequence[tuple[RateLimit, str]],
-    ) -> _Verdict:
-        """Whether the call is granted: by policy, within its limits, by an approval."""
-        decision = ruling.decision
-        shadow = decision.mode is Mode.SHADOW
-        if decision.effect is Effect.ALLOW:
-            return _within(journal, decision, limits)
-        if decision.effect is Effect.DENY or shadow:
-            return _Verdict(decision=decision, granted=shadow)
-        held = self._held(journal, ruling, digest)
-        approval = held.approval
-        if approval is None or approval.state is not ApprovalState.APPROVED:
-            return held
-        within = _within(journal, decision, limits)
-        if not within.granted:
-            return within
-        used = approvals.use(approval, journal.now, decision.revision)
-        return replace(within, approval=used)
-
-    def _held(self, journal: Journal, ruling: Ruling, digest: Digest) -> _Verdict:
-        """The approval for exactly this call: the one there is, or a new one to wait for."""
-        decision, request, now = ruling.decision, ruling.ran, journal.now
-        found = journal.t.approval_for(digest)
-        closed = None
-        if found is not None:
-            current = approvals.expire(found, now)
-            if current.state in approvals.OPEN and not approvals.answers(current, decision):
-                current = approvals.supersede(current, now, "other rules hold the call now")
-            if current.state in approvals.OPEN:
-                return _Verdict(decision=decision, approval=current)
-            if current.state is ApprovalState.REJECTED and now < current.expires_at:
-                return _Verdict(decision=denied(decision, rejected(current)))
-            closed = None if current is found else current
-        asked = approvals.hold(
-            ApprovalId(journal.new_id("ap")),
-            decision=decision,
-            digest=digest,
-            session=request.session,
-            requester=request.principal,
-            tool=request.action.name,
-            arguments=ruling.ran_arguments,
-            now=now,
-        )
-        return _Verdict(decision=decision, approval=asked, closed=closed)
-
     def _admitted(
         self,
         journal: Journal,
         ruling: Ruling,
-        verdict: _Verdict,
+        verdict: Verdict,
         digest: Digest,
         session: Session,
         labels: tuple[str, ...],
@@ -450,20 +384,6 @@ class Governor:
 
     def _begin(self, t: Transaction) -> Journal:
         return Journal.begin(t, self._clock(), self._entropy)
-
-
-def _within(
-    journal: Journal, decision: Decision, limits: Sequence[tuple[RateLimit, str]]
-) -> _Verdict:
-    """Take the call from every limit that applies, all or none."""
-    taken = budgets.take(limits, journal.t.arrival, journal.now)
-    if isinstance(taken, budgets.Taken):
-        return _Verdict(decision=decision, granted=True, arrivals=taken.arrivals)
-    return _Verdict(
-        decision=denied(decision, limited(taken.limit, journal.now, taken.retry_at)),
-        granted=decision.mode is Mode.SHADOW,
-        retry_at=taken.retry_at,
-    )
 
 
 def _approval(t: Transaction, approval_id: ApprovalId) -> Approval:

@@ -1,0 +1,124 @@
+"""Whether a call is granted: by policy, within its limits, by an approval.
+
+Here a decision meets what is stored, and nothing is written yet: a ``Verdict`` says what is to be.
+No I/O of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from remit import approvals, budgets
+from remit.approvals import Approval, ApprovalState
+from remit.fulfilment import Ruling, denied, limited, rejected
+from remit.journal import Journal
+from remit.model import ApprovalId, Decision, Digest, Effect, Mode, RateLimit
+
+
+class ApprovalUse(Struct, frozen=True, kw_only=True):
+    """What a held call does about approvals."""
+
+    asks: bool = True
+    """Whether it asks for one where there is none."""
+    uses: ApprovalId | Literal["any"] | None = "any"
+    """The one that it may use up, if it is for exactly this call; ``any``: whichever is."""
+
+
+CALL = ApprovalUse()
+"""A call that runs when it is granted: it asks, and when it is made again it uses the answer."""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """Whether a call is granted, and what is to be stored for it."""
+
+    decision: Decision
+    granted: bool = False
+    arrivals: Sequence[tuple[RateLimit, str, int]] = ()
+    """The limits that it counts against: key and new arrival time of each."""
+    retry_at: int | None = None
+    approval: Approval | None = None
+    """The approval that it waits for or uses, as it will be stored."""
+    closed: Approval | None = None
+    """An earlier approval that this call finds expired or pointless."""
+
+
+def reach(
+    journal: Journal,
+    ruling: Ruling,
+    digest: Digest,
+    limits: Sequence[tuple[RateLimit, str]],
+    use: ApprovalUse = CALL,
+) -> Verdict:
+    """Whether the call is granted.
+
+    Args:
+        journal: the transaction.
+        ruling: what policy makes of the call.
+        digest: what an approval of it is bound to.
+        limits: those that it counts against.
+        use: what it does about approvals.
+    """
+    decision = ruling.decision
+    shadow = decision.mode is Mode.SHADOW
+    if decision.effect is Effect.ALLOW:
+        return _within(journal, decision, limits)
+    if decision.effect is Effect.DENY or shadow:
+        return Verdict(decision=decision, granted=shadow)
+    held = _held(journal, ruling, digest, use)
+    approval = held.approval
+    if approval is None or approval.state is not ApprovalState.APPROVED:
+        return held
+    if use.uses not in ("any", approval.id):
+        return held
+    within = _within(journal, decision, limits)
+    if not within.granted:
+        return within
+    used = approvals.use(approval, journal.now, decision.revision)
+    return replace(within, approval=used)
+
+
+def _held(journal: Journal, ruling: Ruling, digest: Digest, use: ApprovalUse) -> Verdict:
+    """The approval for exactly this call: the one there is, or a new one to wait for."""
+    decision, request, now = ruling.decision, ruling.ran, journal.now
+    found = journal.t.approval_for(digest)
+    closed = None
+    if found is not None:
+        current = approvals.expire(found, now)
+        if current.state in approvals.OPEN and not approvals.answers(current, decision):
+            current = approvals.supersede(current, now, "other rules hold the call now")
+        if current.state in approvals.OPEN:
+            return Verdict(decision=decision, approval=current)
+        if current.state is ApprovalState.REJECTED and now < current.expires_at:
+            return Verdict(decision=denied(decision, rejected(current)))
+        closed = None if current is found else current
+    if not use.asks:
+        return Verdict(decision=decision, closed=closed)
+    asked = approvals.hold(
+        ApprovalId(journal.new_id("ap")),
+        decision=decision,
+        digest=digest,
+        session=request.session,
+        requester=request.principal,
+        tool=request.action.name,
+        arguments=ruling.ran_arguments,
+        now=now,
+    )
+    return Verdict(decision=decision, approval=asked, closed=closed)
+
+
+def _within(
+    journal: Journal, decision: Decision, limits: Sequence[tuple[RateLimit, str]]
+) -> Verdict:
+    """Take the call from every limit that applies, all or none."""
+    taken = budgets.take(limits, journal.t.arrival, journal.now)
+    if isinstance(taken, budgets.Taken):
+        return Verdict(decision=decision, granted=True, arrivals=taken.arrivals)
+    return Verdict(
+        decision=denied(decision, limited(taken.limit, journal.now, taken.retry_at)),
+        granted=decision.mode is Mode.SHADOW,
+        retry_at=taken.retry_at,
+    )
