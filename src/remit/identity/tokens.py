@@ -37,12 +37,21 @@ _NANOSECONDS = 1_000_000_000
 
 
 class _Registry(JWSRegistry):
-    """Algorithms of the allow-list and no others; headers that it does not know are refused."""
+    """Algorithms of the allow-list and no others. Critical headers must be known ones."""
+
+    max_header_length = 4096
+
+    def __init__(self, algorithms: Sequence[str]) -> None:
+        super().__init__(algorithms=algorithms, strict_check_header=False)
 
     def get_alg(self, name: str) -> Any:
         if name not in (self.allowed or ()):
             raise UnsupportedAlgorithmError(f"Algorithm of '{name}' is not allowed")
         return self.algorithms[name]
+
+
+_READER = _Registry(())
+"""For what is read before it is believed: it allows no algorithm."""
 
 
 class _Issuer(Struct):
@@ -57,9 +66,7 @@ class TokenVerifier:
     def __init__(self, issuers: Sequence[TokenIssuer], rings: Mapping[str, KeyRing]) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
         self._rings = rings
-        self._registries = {
-            issuer.name: _Registry(algorithms=list(issuer.algorithms)) for issuer in issuers
-        }
+        self._registries = {issuer.name: _Registry(issuer.algorithms) for issuer in issuers}
 
     def identify(self, token: str, now: int) -> Identity:
         """Whose token it is.
@@ -98,7 +105,7 @@ class TokenVerifier:
     def _unverified(self, token: str) -> tuple[Mapping[str, Any], TokenIssuer]:
         """The header, and the issuer that the token says it is from."""
         try:
-            parts = jws.extract_compact(token.encode())
+            parts = jws.extract_compact(token.encode(), registry=_READER)
             claimed = msgspec.json.decode(parts.payload, type=_Issuer).iss
             header = parts.headers()
             kind = str(header.get("typ", "JWT")).lower()
