@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from remit import api
 from remit.api.frame import Parts, Route
@@ -115,13 +116,19 @@ class Client:
         self.url = url
 
     async def __call__(
-        self, method: str, path: str, *, token: str | None = None, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        encoded: bool = True,
+        **options: Any,
     ) -> Answer:
         headers = dict(options.pop("headers", {}))
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         async with self.session.request(
-            method, self.url + path, headers=headers, **options
+            method, URL(self.url + path, encoded=True), headers=headers, **options
         ) as response:
             return Answer(response, await response.read())
 

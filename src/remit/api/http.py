@@ -14,10 +14,10 @@ import socket
 import struct
 from collections.abc import Iterable, Mapping
 from time import monotonic
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
-from aiohttp import HttpVersion11, StreamReader
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
@@ -49,6 +49,8 @@ class HttpApi:
         self._parts = parts
         self._limits = parts.config.limits
         self._table = RouteTable(routes)
+        self.active = 0
+        """Requests that are being answered at this moment."""
 
     def server(self) -> HttpServer:
         """A server that hands the requests of its connections to this."""
@@ -60,20 +62,33 @@ class HttpApi:
         return self._parts
 
     async def answer(self, request: BaseRequest) -> StreamResponse:
-        """Answer one request, whatever is wrong with it or with the server."""
-        started = monotonic()
-        request_id = self._request_id(request)
+        """Answer one request, whatever is wrong with it or with the server.
+
+        Raises:
+            ConnectionError: the answer broke off, or nobody is there any more to read it.
+        """
+        self.active += 1
+        try:
+            return await self._answered(request, monotonic(), self._request_id(request))
+        finally:
+            self.active -= 1
+
+    async def _answered(
+        self, request: BaseRequest, started: float, request_id: str
+    ) -> StreamResponse:
         route: Route | None = None
         try:
+            if request.version < HttpVersion10:
+                raise Problem(505, "http-version", "The server speaks HTTP/1.1 and HTTP/1.0.")
             path, _, query = _target(request)
             if request.method == "OPTIONS":
                 return self._finished(_empty({"Allow": self._table.allowed(path)}), request_id)
             route, params = self._table.find(request.method, path)
             reply = await self._replied(request, request_id, route, params, query)
             response = await self._sent(request, request_id, route, reply)
-        except ConnectionError:
-            raise
         except Exception as error:  # noqa: BLE001 - everything is answered
+            if request.writer.output_size > 0:
+                _cut(request, error, request_id, route)
             response = self._refused(error, request_id, route)
         self._tell(request, request_id, route, response.status, monotonic() - started)
         return response
@@ -108,9 +123,11 @@ class HttpApi:
             base_url=self._base_url(request),
         )
         try:
-            async with asyncio.timeout(self._limits.request_time + route.waits):
+            async with asyncio.timeout(self._limits.request_time + route.waits) as limit:
                 return await route.handler(call)
         except TimeoutError:
+            if not limit.expired():
+                raise
             raise Problem(
                 503,
                 "timed-out",
@@ -184,7 +201,7 @@ class HttpApi:
         status = reply.status or route.status
         if reply.stream is not None:
             return await self._streamed(request, request_id, route, reply)
-        if reply.body is None and route.reply is None:
+        if reply.body is None and (route.reply is None or status in (204, 304)):
             return self._finished(_empty(reply.headers, status), request_id)
         headers = {"Content-Type": reply.media or route.media, **reply.headers}
         body = reply.body if isinstance(reply.body, bytes) else encoded(reply.body)
@@ -210,14 +227,10 @@ class HttpApi:
                 async for part in stream:
                     async with asyncio.timeout(patience):
                         await response.write(part)
+                    if self._parts.changes.draining:
+                        break
             async with asyncio.timeout(patience):
                 await response.write_eof()
-        except ConnectionError:
-            raise
-        except Exception as error:
-            # The status is gone: an answer that breaks off must look broken.
-            _log.error("stream broke", extra=_about(error, request_id, route))
-            raise ConnectionResetError("the stream broke") from error
         finally:
             close = getattr(stream, "aclose", None)
             if close is not None:
@@ -419,6 +432,19 @@ async def _continue(request: BaseRequest) -> None:
         raise Problem(417, "expectation-failed", "The server knows only Expect: 100-continue.")
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # the answer itself has not begun
+
+
+def _cut(request: BaseRequest, error: Exception, request_id: str, route: Route | None) -> NoReturn:
+    """End an answer that cannot go on. Its status is gone, so it must look broken off.
+
+    Raises:
+        ConnectionResetError: always.
+    """
+    if not isinstance(error, ConnectionError):
+        _log.error("answer broke off", extra=_about(error, request_id, route))
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError("the answer broke off") from error
 
 
 def _too_large(limit: int) -> Problem:

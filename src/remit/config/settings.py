@@ -65,7 +65,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class LimitsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[limits]``: how much clients may ask of the server."""
 
-    body: ByteCount = ByteCount(1_048_576)
+    body: ByteCount = ByteCount(4 * 1_048_576)
+    """Arguments, and results, are held to 1 MiB of their own."""
     header: ByteCount = ByteCount(8_192)
     """Of one line of a request's head."""
     depth: Annotated[int, Meta(ge=4, le=256)] = 72

@@ -47,7 +47,8 @@ class RunningServer:
         self.urls: list[str] = []
         """Where it listens, once it does."""
         self._callers = assembled.callers
-        self._http = HttpApi(self.parts, api.routes()).server()
+        self._api = HttpApi(self.parts, api.routes())
+        self._http = self._api.server()
         self._watch = PolicyWatch(
             self.parts.config.policy.path, self.parts.policies, self.parts.store, self.parts.clock
         )
@@ -91,10 +92,10 @@ class RunningServer:
         self.parts.changes.drain()
         self._http.pre_shutdown()
         deadline = monotonic() + self.parts.config.server.drain
-        while self._http.connections and monotonic() < deadline:
+        while self._api.active and monotonic() < deadline:
             await asyncio.sleep(0.01)
-        if self._http.connections:
-            _log.warning("requests cut off", extra={"count": len(self._http.connections)})
+        if self._api.active:
+            _log.warning("requests cut off", extra={"count": self._api.active})
         await self._http.shutdown(_FORCE_TIME)
         for task in self._tasks:
             task.cancel()

@@ -16,6 +16,8 @@ from remit.journal import SWEEP
 
 SWEEP_INTERVAL = 5.0
 """Seconds between two looks for what is overdue."""
+PATIENCE = 15.0
+"""Seconds after which a task counts as failed: a store that hangs does not answer either."""
 
 _log = logging.getLogger("remit.upkeep")
 
@@ -52,9 +54,10 @@ async def repeat(
     while True:
         await asyncio.sleep(interval)
         try:
-            await work(parts)
+            async with asyncio.timeout(PATIENCE):
+                await work(parts)
         except Exception as error:  # noqa: BLE001 - said, and tried again
-            failed = "store" if isinstance(error, StoreError) else part
+            failed = "store" if isinstance(error, StoreError | TimeoutError) else part
             if failed not in faults.texts:
                 _log.error("upkeep failed", extra={"part": failed, "failure": error})
             faults.set(failed, f"{type(error).__name__}; the server's log says more")
