@@ -14,7 +14,9 @@ from msgspec import Struct
 
 from remit.approvals import Approval, ApprovalState
 from remit.credentials import Credential, CredentialId
+from remit.deliveries import Delivery, DeliveryId
 from remit.model import ActionId, AdmittedAction, ApprovalId, Digest, Revision, Session, SessionId
+from remit.stops import Stop, StopId
 
 T = TypeVar("T")
 
@@ -85,8 +87,17 @@ class Snapshot(Protocol):
         """The newest approval bound to ``digest``, whatever its state."""
         ...
 
-    def approvals(self, states: Sequence[ApprovalState], limit: int) -> Sequence[Approval]:
-        """Approvals in any of ``states``, oldest first."""
+    def approvals(
+        self, states: Sequence[ApprovalState], limit: int, after: ApprovalId | None = None
+    ) -> Sequence[Approval]:
+        """Approvals in any of ``states``, oldest first.
+
+        ``after`` begins behind that approval, whatever its state; none when there is no such one.
+        """
+        ...
+
+    def stops(self) -> Sequence[Stop]:
+        """The stops in force, oldest first. Cheap in a transaction: every admission asks."""
         ...
 
     def credential(self, credential_id: CredentialId) -> Credential | None:
@@ -99,6 +110,14 @@ class Snapshot(Protocol):
 
     def reply(self, key: str) -> KeptReply | None:
         """What was answered to the request with this key; None when it is not kept (any more)."""
+        ...
+
+    def deliveries(self, now: int, limit: int) -> Sequence[Delivery]:
+        """Messages whose ``next_at`` is at or before ``now``, the longest due first."""
+        ...
+
+    def cursor(self, name: str) -> int | None:
+        """The place in the log that was kept under ``name``."""
         ...
 
     def document(self, revision: Revision) -> bytes | None:
@@ -166,6 +185,26 @@ class Transaction(Snapshot, Protocol):
 
         Looks only at the ``limit`` that were put first, so it costs little; call it often.
         """
+        ...
+
+    def put_stop(self, stop: Stop) -> None:
+        """Insert or replace a stop."""
+        ...
+
+    def remove_stop(self, stop_id: StopId) -> bool:
+        """Remove a stop; False when there is none."""
+        ...
+
+    def put_delivery(self, delivery: Delivery) -> None:
+        """Insert or replace a message."""
+        ...
+
+    def remove_delivery(self, delivery_id: DeliveryId) -> bool:
+        """Remove a message; False when there is none."""
+        ...
+
+    def put_cursor(self, name: str, position: int) -> None:
+        """Keep a place in the log under ``name``."""
         ...
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:

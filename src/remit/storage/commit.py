@@ -9,7 +9,8 @@ Closures that come as futures have no thread of their own: whoever leads takes t
 daemon thread, started with the first one, leads when only futures wait.
 
 An interrupt (Ctrl-C) may hit a thread anywhere, also while it leads. Closures of other threads
-are then put back into the queue, and the lead is passed on before the interrupt goes its way.
+are then put back into the queue, and the lead is passed on before the interrupt goes its way. The
+steps that see to that can be repeated, and are when they are interrupted themselves.
 
 Nothing here knows a database; ``Engine`` is what a backend provides.
 """
@@ -22,6 +23,7 @@ from _thread import LockType, allocate_lock
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from remit.errors import StoreError, StoreFull
@@ -126,13 +128,21 @@ class _Turn:
 class _Batch:
     """The turns that share one transaction."""
 
-    __slots__ = ("begun", "separate", "turns")
+    __slots__ = ("begun", "durable", "separate", "turns")
 
     def __init__(self) -> None:
         self.turns: list[_Turn] = []
         self.begun = False
+        self.durable = False
         self.separate = False
         """The shared transaction failed; each turn gets one of its own."""
+
+    def wake(self) -> None:
+        """Tell everyone served. A value is given only for what is known to be durable."""
+        for turn in self.turns:
+            if not (self.durable or turn.settled or turn.error):
+                turn.error = StoreError("Interrupted before it was known to be written. Try again.")
+            turn.finish()
 
 
 class GroupCommit:
@@ -160,7 +170,7 @@ class GroupCommit:
             if turn.state != _DONE:
                 self._lead(turn)
         except BaseException:
-            self._leave(turn)
+            _despite_interrupts(partial(self._leave, turn))
             raise
         if turn.error is not None:
             raise turn.error
@@ -266,17 +276,17 @@ class GroupCommit:
             self._inside.running = True
             self._serve(own, batch)
         except BaseException as error:
-            self._recover(own, batch, error)
+            _despite_interrupts(partial(self._recover, own, batch, error))
             raise
         finally:
             self._inside.running = False
             try:
-                self._hand_over(own)
+                _despite_interrupts(partial(self._hand_over, own))
             finally:
                 try:
-                    _wake(batch.turns)
+                    _despite_interrupts(batch.wake)
                 except BaseException:
-                    _wake(batch.turns)
+                    _despite_interrupts(batch.wake)
                     raise
 
     def _serve(self, own: _Turn | None, batch: _Batch) -> None:
@@ -292,6 +302,7 @@ class GroupCommit:
             while len(turns) < MAX_BATCH and self._take_next(turns):
                 self._run(turns[-1])
             engine.commit()
+            batch.durable = True
         except TransactionLost as lost:
             engine.rollback()
             self._fail(batch, lost.problem, retry=True)
@@ -378,6 +389,7 @@ class GroupCommit:
     def _recover(self, own: _Turn | None, batch: _Batch, error: BaseException) -> None:
         """After an interrupt of the leader: no other closure is lost, or run twice."""
         if batch.begun and not batch.separate and self._engine.committed():
+            batch.durable = True
             return
         self._engine.rollback()
         with self._mutex:
@@ -395,9 +407,11 @@ class GroupCommit:
             batch.turns.append(turn)
 
     def _hand_over(self, own: _Turn | None) -> None:
-        """Pass the lead to the first in the queue, or set it free."""
+        """Pass the lead to the first in the queue, or set it free; once for each who led."""
         queue = self._queue
         with self._mutex:
+            if own is not None and own.state == _DONE:
+                return
             while queue and queue[0].state != _QUEUED:  # an interrupt left it there
                 queue.popleft()
             # Interrupts come after calls. Up to the call that wakes the next leader this thread
@@ -426,10 +440,17 @@ class GroupCommit:
                 continue
 
 
-def _wake(turns: list[_Turn]) -> None:
-    """Tell everyone served."""
-    for turn in turns:
-        turn.finish()
+def _despite_interrupts(step: Callable[[], None]) -> None:
+    """Do a step that may be repeated until it is done; raise an interrupt only afterwards."""
+    interrupt: KeyboardInterrupt | None = None
+    while True:
+        try:
+            step()
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def _copy(problem: StoreError) -> StoreError:

@@ -1,4 +1,4 @@
-"""How sessions, actions, approvals and credentials are kept: as JSON, in bytes."""
+"""How sessions, actions, approvals and the other structs are kept: as JSON, in bytes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ import msgspec
 
 from remit.approvals import Approval
 from remit.credentials import Credential
+from remit.deliveries import Delivery
 from remit.model import AdmittedAction, Session
+from remit.stops import Stop
 
 encode = msgspec.json.Encoder().encode
 decode_session = msgspec.json.Decoder(Session).decode
 decode_action = msgspec.json.Decoder(AdmittedAction).decode
 decode_approval = msgspec.json.Decoder(Approval).decode
 decode_credential = msgspec.json.Decoder(Credential).decode
+decode_delivery = msgspec.json.Decoder(Delivery).decode
+decode_stop = msgspec.json.Decoder(Stop).decode
 
-__all__ = ["decode_action", "decode_approval", "decode_credential", "decode_session", "encode"]
+__all__ = [
+    "decode_action",
+    "decode_approval",
+    "decode_credential",
+    "decode_delivery",
+    "decode_session",
+    "decode_stop",
+    "encode",
+]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from remit.approvals import Approval, ApprovalState
 from remit.audit import merkle
 from remit.credentials import Credential, CredentialId
+from remit.deliveries import Delivery, DeliveryId
 from remit.errors import StoreCorrupt, StoreError
 from remit.model import (
     ActionId,
@@ -23,12 +24,15 @@ from remit.model import (
     Session,
     SessionId,
 )
+from remit.stops import Stop, StopId
 from remit.storage import KeptReply, LoggedRecord, SealedValues, Snapshot, Transaction
 from remit.storage.encoding import (
     decode_action,
     decode_approval,
     decode_credential,
+    decode_delivery,
     decode_session,
+    decode_stop,
     encode,
 )
 
@@ -45,6 +49,9 @@ class _Contents:
         self.arrivals: dict[str, int] = {}
         self.approvals: dict[ApprovalId, bytes] = {}
         self.credentials: dict[CredentialId, bytes] = {}
+        self.stops: dict[StopId, bytes] = {}
+        self.deliveries: dict[DeliveryId, bytes] = {}
+        self.cursors: dict[str, int] = {}
         self.replies: dict[str, KeptReply] = {}
         self.documents: dict[Revision, bytes] = {}
         self.values: dict[int, SealedValues] = {}
@@ -94,9 +101,20 @@ class MemorySnapshot:
         bound = [approval for approval in self._oldest_first() if approval.digest == digest]
         return bound[-1] if bound else None
 
-    def approvals(self, states: Sequence[ApprovalState], limit: int) -> Sequence[Approval]:
-        """Approvals in any of ``states``, oldest first."""
-        return [approval for approval in self._oldest_first() if approval.state in states][:limit]
+    def approvals(
+        self, states: Sequence[ApprovalState], limit: int, after: ApprovalId | None = None
+    ) -> Sequence[Approval]:
+        """Approvals in any of ``states``, oldest first; behind ``after``."""
+        kept = self._oldest_first()
+        if after is not None:
+            places = [place for place, each in enumerate(kept, 1) if each.id == after]
+            kept = kept[places[0] :] if places else []
+        return [approval for approval in kept if approval.state in states][:limit]
+
+    def stops(self) -> Sequence[Stop]:
+        """The stops in force, oldest first."""
+        kept = [decode_stop(body) for body in self._contents.stops.values()]
+        return sorted(kept, key=lambda stop: (stop.at, stop.id))
 
     def credential(self, credential_id: CredentialId) -> Credential | None:
         """One credential, or None."""
@@ -110,6 +128,16 @@ class MemorySnapshot:
     def reply(self, key: str) -> KeptReply | None:
         """What was answered to the request with this key."""
         return self._contents.replies.get(key)
+
+    def deliveries(self, now: int, limit: int) -> Sequence[Delivery]:
+        """Messages whose ``next_at`` is at or before ``now``, the longest due first."""
+        kept = [decode_delivery(body) for body in self._contents.deliveries.values()]
+        due = [delivery for delivery in kept if delivery.next_at <= now]
+        return sorted(due, key=lambda delivery: (delivery.next_at, delivery.id))[:limit]
+
+    def cursor(self, name: str) -> int | None:
+        """The place in the log that was kept under ``name``."""
+        return self._contents.cursors.get(name)
 
     def document(self, revision: Revision) -> bytes | None:
         """The policy bundle stored under ``revision``."""
@@ -205,6 +233,30 @@ class MemoryTransaction(MemorySnapshot):
         for key in old:
             self._put(self._contents.replies, key, None)
         return len(old)
+
+    def put_stop(self, stop: Stop) -> None:
+        """Insert or replace a stop."""
+        self._put(self._contents.stops, stop.id, encode(stop))
+
+    def remove_stop(self, stop_id: StopId) -> bool:
+        """Remove a stop; False when there is none."""
+        held = stop_id in self._contents.stops
+        self._put(self._contents.stops, stop_id, None)
+        return held
+
+    def put_delivery(self, delivery: Delivery) -> None:
+        """Insert or replace a message."""
+        self._put(self._contents.deliveries, delivery.id, encode(delivery))
+
+    def remove_delivery(self, delivery_id: DeliveryId) -> bool:
+        """Remove a message; False when there is none."""
+        held = delivery_id in self._contents.deliveries
+        self._put(self._contents.deliveries, delivery_id, None)
+        return held
+
+    def put_cursor(self, name: str, position: int) -> None:
+        """Keep a place in the log under ``name``."""
+        self._put(self._contents.cursors, name, position)
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:
         """Keep a policy bundle; a second write under the same revision changes nothing."""

@@ -79,6 +79,20 @@ CREATE TABLE replies (       -- kept for a while only
     digest BLOB NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
+CREATE TABLE stops (
+    id TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE deliveries (
+    id TEXT PRIMARY KEY,
+    next_at INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX deliveries_by_time ON deliveries (next_at, id);
+CREATE TABLE cursors (
+    name TEXT PRIMARY KEY,
+    position INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE documents (
     revision TEXT PRIMARY KEY,
     bundle BLOB NOT NULL

@@ -10,6 +10,7 @@ from typing import Any
 from remit.approvals import Approval, ApprovalState
 from remit.audit import merkle
 from remit.credentials import Credential, CredentialId
+from remit.deliveries import Delivery
 from remit.errors import StoreCorrupt, StoreError
 from remit.model import (
     ActionId,
@@ -20,12 +21,15 @@ from remit.model import (
     Session,
     SessionId,
 )
+from remit.stops import Stop
 from remit.storage import KeptReply, LoggedRecord, SealedValues
 from remit.storage.encoding import (
     decode_action,
     decode_approval,
     decode_credential,
+    decode_delivery,
     decode_session,
+    decode_stop,
 )
 
 _PAGE = 256
@@ -101,17 +105,31 @@ class SqliteSnapshot:
         )
         return decode_approval(row[0]) if row else None
 
-    def approvals(self, states: Sequence[ApprovalState], limit: int) -> Sequence[Approval]:
-        """Approvals in any of ``states``, oldest first."""
+    def approvals(
+        self, states: Sequence[ApprovalState], limit: int, after: ApprovalId | None = None
+    ) -> Sequence[Approval]:
+        """Approvals in any of ``states``, oldest first; behind ``after``."""
         names = sorted({state.value for state in states})
         marks = ", ".join("?" * len(names))
+        behind, place = "", []
+        if after is not None:
+            behind = (
+                "AND (created_at, number) > (SELECT created_at, number FROM approvals WHERE id = ?)"
+            )
+            place = [after]
         rows = self._rows(
-            f"SELECT body FROM approvals WHERE state IN ({marks}) "  # noqa: S608 (only "?")
+            f"SELECT body FROM approvals WHERE state IN ({marks}) {behind} "  # noqa: S608 ("?")
             "ORDER BY created_at, number LIMIT ?",
             *names,
+            *place,
             limit,
         )
         return [decode_approval(row[0]) for row in rows]
+
+    def stops(self) -> Sequence[Stop]:
+        """The stops in force, oldest first."""
+        kept = [decode_stop(row[0]) for row in self._rows("SELECT body FROM stops")]
+        return sorted(kept, key=lambda stop: (stop.at, stop.id))
 
     def credential(self, credential_id: CredentialId) -> Credential | None:
         """One credential, or None."""
@@ -127,6 +145,20 @@ class SqliteSnapshot:
         """What was answered to the request with this key."""
         row = self._row("SELECT at, digest, body FROM replies WHERE key = ?", key)
         return KeptReply(key=key, at=row[0], digest=row[1], body=row[2]) if row else None
+
+    def deliveries(self, now: int, limit: int) -> Sequence[Delivery]:
+        """Messages whose ``next_at`` is at or before ``now``, the longest due first."""
+        rows = self._rows(
+            "SELECT body FROM deliveries WHERE next_at <= ? ORDER BY next_at, id LIMIT ?",
+            now,
+            limit,
+        )
+        return [decode_delivery(row[0]) for row in rows]
+
+    def cursor(self, name: str) -> int | None:
+        """The place in the log that was kept under ``name``."""
+        row = self._row("SELECT position FROM cursors WHERE name = ?", name)
+        return row[0] if row else None
 
     def document(self, revision: Revision) -> bytes | None:
         """The policy bundle stored under ``revision``."""

@@ -29,6 +29,8 @@ T = TypeVar("T")
 _IDLE_READERS = 8
 _SCRUB_PATIENCE = 500
 """Milliseconds that writers wait for readers when erased values leave the write-ahead log."""
+_SCRUB_INTERVAL = 1.0
+"""Seconds between two attempts at that while readers are in the way."""
 
 
 class SqliteStore:
@@ -224,7 +226,8 @@ class _SqliteEngine:
         except sqlite3.Error:
             busy = True
         self._transaction.erased = bool(busy)
-        self._next_scrub = monotonic() + 1.0
+        if busy:
+            self._next_scrub = monotonic() + _SCRUB_INTERVAL
 
 
 def _check_tail(connection: sqlite3.Connection, path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from remit.approvals import Approval
 from remit.audit import merkle
 from remit.credentials import Credential
+from remit.deliveries import Delivery, DeliveryId
 from remit.model import (
     ActionId,
     ActionState,
@@ -23,6 +24,7 @@ from remit.model import (
     Session,
     SessionId,
 )
+from remit.stops import Stop, StopId
 from remit.storage import KeptReply, LoggedRecord, SealedValues
 from remit.storage.encoding import encode
 from remit.storage.snapshot import SqliteSnapshot
@@ -154,6 +156,7 @@ class SqliteTransaction(SqliteSnapshot):
         self._memory = _Memory()
         self._leases: dict[SessionId, int] = {}  # no open lease of the session ends before this
         self._tree: dict[int, bytes] = {}  # stored tree hashes lately used
+        self._stops: Sequence[Stop] | None = None  # as the transaction sees them
         self._size = self._time = 0
         self._before = (0, 0)
         self._savepoint = False
@@ -198,6 +201,7 @@ class SqliteTransaction(SqliteSnapshot):
         self._memory.clear()
         self._leases.clear()
         self._tree.clear()
+        self._stops = None
         self._version = -1
 
     def trim(self) -> None:
@@ -212,6 +216,7 @@ class SqliteTransaction(SqliteSnapshot):
         self._own.clear()
         self._own_memory.clear()
         self._leases.clear()
+        self._stops = None
         self._size, self._time = self._before
         if self._savepoint and self._connection.in_transaction:
             self._connection.execute("ROLLBACK TO closure")
@@ -277,6 +282,12 @@ class SqliteTransaction(SqliteSnapshot):
             )
             self._leases[session_id] = _NEVER if row[0] is None else row[0]
         return overdue
+
+    def stops(self) -> Sequence[Stop]:
+        """The stops in force, oldest first."""
+        if self._stops is None:
+            self._stops = tuple(super().stops())
+        return self._stops
 
     def latest(self) -> int:
         """Time of the newest record (ns since the epoch), 0 for an empty log."""
@@ -377,6 +388,47 @@ class SqliteTransaction(SqliteSnapshot):
             (limit, before),
         )
         return cursor.rowcount
+
+    def put_stop(self, stop: Stop) -> None:
+        """Insert or replace a stop."""
+        self._mark()
+        self._stops = None
+        self._connection.execute(
+            "INSERT INTO stops (id, body) VALUES (?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            (stop.id, encode(stop)),
+        )
+
+    def remove_stop(self, stop_id: StopId) -> bool:
+        """Remove a stop; False when there is none."""
+        self._mark()
+        self._stops = None
+        cursor = self._connection.execute("DELETE FROM stops WHERE id = ?", (stop_id,))
+        return cursor.rowcount > 0
+
+    def put_delivery(self, delivery: Delivery) -> None:
+        """Insert or replace a message."""
+        self._mark()
+        self._connection.execute(
+            "INSERT INTO deliveries (id, next_at, body) VALUES (?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET next_at = excluded.next_at, body = excluded.body",
+            (delivery.id, delivery.next_at, encode(delivery)),
+        )
+
+    def remove_delivery(self, delivery_id: DeliveryId) -> bool:
+        """Remove a message; False when there is none."""
+        self._mark()
+        cursor = self._connection.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
+        return cursor.rowcount > 0
+
+    def put_cursor(self, name: str, position: int) -> None:
+        """Keep a place in the log under ``name``."""
+        self._mark()
+        self._connection.execute(
+            "INSERT INTO cursors VALUES (?, ?) "
+            "ON CONFLICT DO UPDATE SET position = excluded.position",
+            (name, position),
+        )
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:
         """Keep a policy bundle; a second write under the same revision changes nothing."""

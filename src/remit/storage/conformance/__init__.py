@@ -15,9 +15,10 @@ from __future__ import annotations
 from remit.storage.conformance.concurrency import ConcurrencyConformance
 from remit.storage.conformance.contents import ContentsConformance
 from remit.storage.conformance.samples import raised, verify_log
+from remit.storage.conformance.switches import SwitchesConformance
 
 
-class StoreConformance(ContentsConformance, ConcurrencyConformance):
+class StoreConformance(ContentsConformance, ConcurrencyConformance, SwitchesConformance):
     """What every store does, as tests. Give it ``open_store``, and ``durable`` if it is."""
 
 
