@@ -1,8 +1,8 @@
 """Approvals: every state and every transition of one, in this file.
 
     pending ──approve (quorum reached)──> approved ──use──> used
-       │ │ └──reject──> rejected              │
-       │ └────withdraw──> withdrawn <─────────┘ withdraw
+       │ │ └──reject, halt──> rejected        │
+       │ └────withdraw──> withdrawn <─────────┘ withdraw, halt
        └──────expire──> expired <─────────────┘ expire
 
 An approval is bound to the digest of exactly one request (principal chain, tool, full arguments,
@@ -206,6 +206,21 @@ def supersede(approval: Approval, now: int, reason: str) -> Approval:
     """
     _require(approval, now, OPEN, "withdrawn")
     return _closed(approval, ApprovalState.WITHDRAWN, now, None, reason)
+
+
+def halt(approval: Approval, by: Principal, now: int, reason: str) -> Approval:
+    """Closed by the stop switch: rejected while it was pending, withdrawn once approved.
+
+    Its time ends too: the stop refuses the call for as long as it holds, and once it is lifted
+    the call may be asked for again.
+
+    Raises:
+        ApprovalError: it is no longer open.
+    """
+    _require(approval, now, OPEN, "stopped")
+    pending = approval.state is ApprovalState.PENDING
+    state = ApprovalState.REJECTED if pending else ApprovalState.WITHDRAWN
+    return _closed(replace(approval, expires_at=now), state, now, by.id, reason)
 
 
 def expire(approval: Approval, now: int) -> Approval:

@@ -64,6 +64,25 @@ def name(s: str) -> str:
     return normal(normal(s).casefold())
 
 
+def matches(pattern: str, name: str) -> bool:
+    """Return whether ``name`` fits ``pattern``, in which ``*`` is any run of characters.
+
+    Both in the same form. Linear in the length of the name for each ``*``.
+    """
+    if "*" not in pattern:
+        return pattern == name
+    head, *middle, tail = pattern.split("*")
+    if len(name) < len(head) + len(tail) or not name.startswith(head) or not name.endswith(tail):
+        return False
+    at, stop = len(head), len(name) - len(tail)
+    for part in middle:
+        found = name.find(part, at, stop)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
 def fold(s: str) -> str:
     """Return the wide form of ``s``, in which spellings that read the same become equal.
 

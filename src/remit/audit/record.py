@@ -75,6 +75,14 @@ class RecordedRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
 
 
+class RecordedStop(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A stop that was set or lifted: which one, and what it covers."""
+
+    id: str
+    scope: Literal["agent", "all", "session", "tool"]
+    value: str = ""
+
+
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One entry of the log. Fields are in alphabetical order, which is their order in the bytes.
 
@@ -120,7 +128,10 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     rules: tuple[RecordedRule, ...] = ()
     session: str | None = None
     status: str | None = None
-    """What came of it: of an action (``ok``, ``error`` ...) or of an approval (its new state)."""
+    """What came of it: of an action (``ok``, ``error`` ...), an approval or a stop (its new state).
+    """
+    stop: RecordedStop | None = None
+    """The stop that was set or lifted."""
     tool: str | None = None
     trace: str | None = None
     """W3C ``traceparent`` of the caller."""

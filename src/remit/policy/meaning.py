@@ -28,10 +28,13 @@ BUILT_IN_LABELS = frozenset({"untrusted", "confidential"})
 """Labels that have a meaning without being declared."""
 BUILT_IN_REASONS = frozenset(
     {
+        "approval-rejected",
         "bad-arguments",
         "default",
+        "governor-unavailable",
         "look-alike-name",
         "missing-fact",
+        "narrowed",
         "obligation",
         "outcome-missing",
         "rate-limit",
@@ -40,6 +43,7 @@ BUILT_IN_REASONS = frozenset(
         "session-ended",
         "session-principal",
         "session-unknown",
+        "stopped",
         "unknown-agent",
     }
 )

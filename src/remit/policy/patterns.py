@@ -6,21 +6,9 @@ in that form.
 
 from __future__ import annotations
 
+from remit.text import matches
 
-def matches(pattern: str, name: str) -> bool:
-    """Whether a name fits a pattern. Linear in the length of the name for each ``*``."""
-    if "*" not in pattern:
-        return pattern == name
-    head, *middle, tail = pattern.split("*")
-    if len(name) < len(head) + len(tail) or not name.startswith(head) or not name.endswith(tail):
-        return False
-    at, stop = len(head), len(name) - len(tail)
-    for part in middle:
-        found = name.find(part, at, stop)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return True
+__all__ = ["covers", "matches", "overlap", "specificity"]
 
 
 def covers(wide: str, narrow: str) -> bool:
