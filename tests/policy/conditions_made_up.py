@@ -22,8 +22,18 @@ from remit.policy.python import Bindings
 CONSTANTS = {"company": "@corp.com", "limit": 10, "teams": ("red", "Blue", "ｏps"), "nothing": None}
 
 PATTERNS = ["drop", "^d", "[^a-z]", "d+r?o", "(?i)RED", "^$", r"\\d+", "x y|a"]
-PLAIN_WORDS = ["drop", "DROP", "Drop ", "a", "b", "", "select  x", "x y", "red", "12", "-3", "1.5"]
-ODD_WORDS = ["ｄｒｏｐ", "dr\u200bop", "dгop", " drop\t", "é", "e\u0301", "ﬁ", "a\x00b", "\u00a0a"]
+PLAIN_WORDS = ["drop", "DROP", "Drop ", "a", "b", "", "select  x", "x y", "X  Y", "12", "-3", "1.5"]
+ODD_WORDS = [
+    "ｄｒｏｐ",
+    "dr\u200bop",
+    "dгop",
+    " drop\t",
+    "é",
+    "e\u0301",
+    "ﬁ",
+    "dr\x00op",
+    "\u00a0a",
+]
 NUMBERS = [0, 1, -1, 2, 3, 10, 2**53 + 1, 2**63 - 1, -(2**63), 0.5, 1.0, -2.5, 1e300, 3.0]
 SIGNATURE = (
     "args", "context", "agent", "user", "session", "tool", "result", "outcome", "now", "findings",

@@ -97,6 +97,7 @@ def error(text, args=None, **changes):
          True),
         ('string(args.a) == "1e+20" && string(false) == "false" && string("x") == "x"',
          {"a": 1e20}, True),
+        ('string(args.a) == "1000000000000000"', {"a": 1e15}, True),
         ('args.a.lowerAscii() == "abc É"', {"a": "ABC É"}, True),
         ('args.a.upperAscii() == "ABC é"', {"a": "abc é"}, True),
         ('args.a.trim() == "a b"', {"a": "\u2003\ta b\n"}, True),
@@ -303,6 +304,7 @@ SPELLINGS = {
     "P03": "ｄｒｏｐ",
     "P04": "dr\u200bop",
     "P05": "drοp",  # with a Greek omicron
+    "control": "dr\x00o\x07p",
 }
 
 
@@ -363,7 +365,7 @@ def test_a_negated_test_in_a_rule_that_permits_reads_generously(probe):
     assert run('!["drop"].exists(x, x == args.a)', args) is False
 
 
-@pytest.mark.parametrize("probe", ["P01", "P02", "P04", "P05"])
+@pytest.mark.parametrize("probe", ["P01", "P02", "P04", "P05", "control"])
 def test_a_negated_test_in_a_rule_that_restricts_reads_exactly(probe):
     args = {"a": SPELLINGS[probe]}
     assert run('!(args.a == "drop")', args, restricts=True) is True
@@ -401,6 +403,18 @@ def test_what_is_read_from_a_field_in_another_spelling_is_an_error():
     assert error('has(args.cmd) && args.cmd == "x"', {"CMD": "x"}, restricts=True) == (
         "there is no field `cmd`"
     )
+
+
+def test_runs_of_blanks_count_as_one_for_a_rule_that_restricts():
+    for text in (
+        'args.a == "drop table"',
+        'args.a in ["drop table", "x"]',
+        'args.a.contains("p t")',
+        'args.a.startsWith("drop t")',
+    ):
+        assert run(text, {"a": "DROP \t TABLE"}, restricts=True) is True
+        assert run(text, {"a": "DROP \t TABLE"}) is False
+    assert run('args.a == "droptable"', {"a": "drop table"}, restricts=True) is False
 
 
 def test_blanks_at_the_ends_of_what_is_looked_for_count():

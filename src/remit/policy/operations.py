@@ -260,7 +260,7 @@ def to_string(value: Any, offset: int) -> str:
         case "int":
             return str(within_64_bits(value, offset))
         case "double":
-            whole = _finite(value, offset).is_integer() and abs(value) < 1e15
+            whole = _finite(value, offset).is_integer() and abs(value) < 1e16
             return str(int(value)) if whole else repr(value)
     raise ConditionError(f"{kind(value)} cannot be written as a string", offset)
 
