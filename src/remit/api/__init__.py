@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from remit.api import agents, health
+from remit.api import actions, agents, health
 from remit.api.frame import Route
 
 
 def routes() -> tuple[Route, ...]:
     """Every route of the API, in the order of the documentation."""
-    return (*health.ROUTES, *agents.ROUTES)
+    return (*health.ROUTES, *agents.ROUTES, *actions.ROUTES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from types import MappingProxyType
 
+from remit.guard.needs import ToolNeeds
 from remit.policy import PolicySet
 
 
@@ -15,18 +16,23 @@ class PolicyInForce:
     """The policy that decides, and what is wrong with the one that should replace it."""
 
     def __init__(self, policies: PolicySet) -> None:
-        self._current = policies
+        self._needs = ToolNeeds(policies)
         self.fault: str | None = None
         """Why the documents on disk are not in force, in words; None when they are."""
 
     @property
     def current(self) -> PolicySet:
         """The policy in force. Replaced whole, never changed."""
-        return self._current
+        return self._needs.policies
+
+    @property
+    def needs(self) -> ToolNeeds:
+        """What the policy in force wants to know of tools."""
+        return self._needs
 
     def replace(self, policies: PolicySet) -> None:
         """Put another policy in force. Its record is in the log already."""
-        self._current = policies
+        self._needs = ToolNeeds(policies)
         self.fault = None
 
 

@@ -12,7 +12,7 @@ from remit.errors import InvalidArgument, OutcomeNotRecorded, Withheld
 from remit.guard.calls import Granted, shortened
 from remit.guard.conversion import is_json_like, to_json
 from remit.guard.enforcement import Enforcement
-from remit.guard.refusals import withheld
+from remit.guard.refusals import withheld, withheld_text
 from remit.guard.steps import Flow
 from remit.model import Outcome, Settlement
 
@@ -52,7 +52,7 @@ class RunningAction:
             error.result = value
             raise
         if settlement.withheld:
-            raise withheld(self.tool, settlement)
+            raise withheld(withheld_text(self.tool, settlement), settlement)
         unread = not shown and self._enforcement.has_result_rules(self.tool)
         if unread or (settlement.redacted and not is_json_like(value)):
             raise Withheld(
@@ -79,7 +79,7 @@ class RunningAction:
             problem.error = error
             raise problem from error
         if settlement.withheld:
-            raise withheld(self.tool, settlement) from None
+            raise withheld(withheld_text(self.tool, settlement), settlement) from None
 
     def not_run(self, reason: str) -> Flow[None]:
         """Record that it was admitted and did not run.

@@ -28,7 +28,7 @@ from remit.governor import Governor
 from remit.guard.calls import Caller, Granted, PendingOutcome, real_paths, said, shortened
 from remit.guard.checkpoints import Checkpointer
 from remit.guard.late import LateOutcomes
-from remit.guard.refusals import refusal
+from remit.guard.refusals import refusal, refusal_text
 from remit.guard.steps import Flow, Pause, Read, Write
 from remit.model import (
     AccessRequest,
@@ -247,7 +247,7 @@ class Enforcement:
                 return _granted(request, admission)
             handle = admission.approval
             if handle is None or not (yield from self._answered(handle, deadline)):
-                raise refusal(request.action.name, admission)
+                raise refusal(refusal_text(request.action.name, admission), admission)
 
     def _answered(self, handle: ApprovalId, deadline: float) -> Flow[bool]:
         """Wait for people until the deadline; whether they have made up their minds."""

@@ -7,22 +7,30 @@ from remit.model import Admission, Settlement
 from remit.policy import refusal as words
 
 
-def refusal(tool: str, admission: Admission) -> Refused:
-    """The exception for an admission that was not granted."""
-    decision, handle = admission.decision, admission.approval
-    text = words(tool, decision)
+def refusal_text(tool: str, admission: Admission) -> str:
+    """The words for an admission that was not granted."""
+    text, handle = words(tool, admission.decision), admission.approval
     if handle is None:
-        return Denied(text, reasons=decision.reasons, admission=admission)
-    return ApprovalRequired(
+        return text
+    return (
         f"{text}\nIt waits for approval {handle} (remit approvals show {handle}). Once that is "
-        "given, make the same call again; it runs once.",
-        approval=handle,
-        reasons=decision.reasons,
-        admission=admission,
+        "given, make the same call again; it runs once."
     )
 
 
-def withheld(tool: str, settlement: Settlement) -> Withheld:
+def refusal(text: str, admission: Admission) -> Refused:
+    """The exception for an admission that was not granted."""
+    reasons, handle = admission.decision.reasons, admission.approval
+    if handle is None:
+        return Denied(text, reasons=reasons, admission=admission)
+    return ApprovalRequired(text, approval=handle, reasons=reasons, admission=admission)
+
+
+def withheld_text(tool: str, settlement: Settlement) -> str:
+    """The words for a result that may not be shown."""
+    return words(tool, settlement.decision)
+
+
+def withheld(text: str, settlement: Settlement) -> Withheld:
     """The exception for a result that may not be shown."""
-    decision = settlement.decision
-    return Withheld(words(tool, decision), reasons=decision.reasons)
+    return Withheld(text, reasons=settlement.decision.reasons)

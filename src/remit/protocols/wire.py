@@ -55,6 +55,8 @@ Duration = Annotated[int, Meta(ge=0, le=1 << 53)]
 class AskedAction(Action, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is attempted."""
 
+    name: Annotated[str, Meta(max_length=1024)]
+
 
 class SeenFinding(Finding, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a detector at the edge saw."""

@@ -1,0 +1,296 @@
+"""Sessions, admit and settle over HTTP: a governor for enforcement points elsewhere.
+
+Every handler works out who acts from the credential; what a client says of that is only compared.
+A session can be used only by the principal that it belongs to. Whatever is answered was durable
+before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+
+from remit import canonical
+from remit.api.acting import acting, opener, stranger
+from remit.api.decoding import encoded
+from remit.api.frame import Call, Problem, Reply, Route
+from remit.api.repeats import repeatable
+from remit.approvals import ApprovalState, state_at
+from remit.credentials import Right
+from remit.guard.refusals import refusal_text, withheld_text
+from remit.identity.model import may_see, may_use, permits
+from remit.model import ActionState, Admission, ApprovalId, Principal, Session, SessionId
+from remit.protocols import wire
+from remit.protocols.wire import (
+    AdmissionReply,
+    AdmitBody,
+    SessionOpening,
+    SessionReply,
+    SettleBody,
+    SettlementReply,
+)
+from remit.storage import Transaction
+
+_FIRST_LOOK = 0.1
+_LONGEST_LOOK = 1.0
+"""Seconds between two looks at an approval that other processes may have decided."""
+
+
+async def open_session(call: Call) -> Reply:
+    """Open a session, or delegate from one."""
+    asked: SessionOpening = call.body
+    parts, identity, again = call.parts, call.identity, repeatable(call)
+    policies = parts.policies.current
+    principal = opener(identity, asked, policies)
+
+    def work(t: Transaction) -> bytes:
+        if asked.parent is not None:
+            _usable(call, t.session(asked.parent))
+        answered = again.found(t)
+        if answered is None:
+            session = parts.governor.open_session(t, principal, asked.intent, asked.parent)
+            answered = encoded(wire.session_reply(session, policies.revision))
+            again.keep(t, answered)
+        return answered
+
+    return Reply(body=await parts.write(work))
+
+
+async def show_session(call: Call) -> Reply:
+    """A session as it stands."""
+    wanted, identity = SessionId(call.params["id"]), call.identity
+    session = await call.parts.read(lambda view: view.session(wanted))
+    if session is None or not may_see(identity, session.principal, session.id):
+        raise _no_session()
+    return Reply(body=wire.session_reply(session, call.parts.policies.current.revision))
+
+
+async def end_session(call: Call) -> Reply:
+    """End a session; a second time changes nothing."""
+    wanted, parts = SessionId(call.params["id"]), call.parts
+
+    def work(t: Transaction) -> Session:
+        _usable(call, t.session(wanted))
+        return parts.governor.end_session(t, wanted)
+
+    session = await parts.write(work)
+    return Reply(body=wire.session_reply(session, parts.policies.current.revision))
+
+
+async def admit(call: Call) -> Reply:
+    """Decide on a call; if a person has to, wait for them as long as was asked for."""
+    asked: AdmitBody = call.body
+    deadline = monotonic() + asked.wait
+    _check(asked)
+    _check_covered(call, asked)
+    answered, held = await _admitted(call, asked, waits=asked.wait > 0)
+    while held is not None and await _decided(call, held, deadline):
+        answered, held = await _admitted(call, asked, waits=monotonic() < deadline)
+    return Reply(body=answered)
+
+
+async def settle(call: Call) -> Reply:
+    """Record what came of a call, once; decide whether its result may be shown."""
+    asked: SettleBody = call.body
+    parts, again = call.parts, repeatable(call)
+    policies, name = parts.policies.current, asked.action.name
+    need = parts.policies.needs.of(name)
+    _check(asked)
+    if asked.outcome.result is not None:
+        canonical.check(asked.outcome.result, "outcome.result")
+
+    def work(t: Transaction) -> bytes:
+        session = _usable(call, t.session(SessionId(asked.session)))
+        answered = again.found(t)
+        if answered is not None:
+            return answered
+        action = t.action(asked.id)
+        settled = action is not None and action.state is ActionState.SETTLED
+        if action is not None and settled and action.session == session.id:
+            raise Problem(409, wire.ALREADY_SETTLED, f"The outcome of {asked.id} is on record.")
+        principal = asked.principal or acting(call.identity, session.principal, policies)
+        request = asked.request(principal)
+        settlement = parts.governor.settle(t, asked.id, request, asked.outcome)
+        refusal = withheld_text(name, settlement) if settlement.withheld else ""
+        reply = wire.settlement_reply(settlement, refusal=refusal, result_rules=need.result_rules)
+        answered = encoded(reply)
+        again.keep(t, answered)
+        return answered
+
+    answered = await parts.write(work)
+    parts.checkpointer.settled()
+    return Reply(body=answered)
+
+
+async def _admitted(
+    call: Call, asked: AdmitBody, *, waits: bool
+) -> tuple[bytes, ApprovalId | None]:
+    """Admit once: the answer, and what it waits for if it is not to be the last."""
+    parts, again, needs = call.parts, repeatable(call), call.parts.policies.needs
+    checkpointer, name = parts.checkpointer, asked.action.name
+    if asked.resolved is None and needs.of(name).paths:
+        raise Problem(
+            409,
+            wire.PATHS_NEEDED,
+            f"Rules on {name} look at real paths. Send the call again with `resolved`: every "
+            "string in the arguments, and the path it becomes with symbolic links followed.",
+        )
+    unsigned = checkpointer.failed
+
+    def work(t: Transaction) -> tuple[bytes, ApprovalId | None]:
+        principal = _principal(call, t.session(SessionId(asked.session)))
+        answered = again.found(t)
+        if answered is not None:
+            return answered, None
+        if unsigned:
+            checkpointer.require(t)
+        admission = parts.governor.admit(t, asked.request(principal))
+        answered = encoded(_reply(admission, name, principal, looks=needs.looks_at_result))
+        held = None if admission.granted else admission.approval
+        if held is None or not waits:
+            again.keep(t, answered)
+            return answered, None
+        return answered, held
+
+    result = await parts.write(work)
+    if unsigned:
+        checkpointer.recovered()
+    return result
+
+
+def _reply(
+    admission: Admission, tool: str, principal: Principal, looks: Callable[[str, Admission], bool]
+) -> AdmissionReply:
+    if not admission.granted:
+        refusal = refusal_text(tool, admission)
+        return wire.admission_reply(admission, principal, refusal=refusal, looks_at_result=False)
+    return wire.admission_reply(
+        admission, principal, refusal="", looks_at_result=looks(tool, admission)
+    )
+
+
+async def _decided(call: Call, held: ApprovalId, deadline: float) -> bool:
+    """Wait for people until the deadline; whether they have made up their minds."""
+    parts, look = call.parts, _FIRST_LOOK
+    while (left := deadline - monotonic()) > 0 and not parts.changes.draining:
+        await parts.changes.wait(held, min(look, left))
+        look = _LONGEST_LOOK
+        approval = await parts.read(lambda view: view.approval(held))
+        if approval is None or state_at(approval, parts.clock()) is not ApprovalState.PENDING:
+            return True
+    return False
+
+
+def _principal(call: Call, session: Session | None) -> Principal:
+    """Who acts. In a session that is not theirs a caller is itself, so the governor refuses."""
+    identity, policies = call.identity, call.parts.policies.current
+    if session is None or not may_use(identity, session.principal, session.id):
+        return stranger(identity, policies)
+    return acting(identity, session.principal, policies)
+
+
+def _usable(call: Call, session: Session | None) -> Session:
+    """The session, if the caller may use it; else it does not exist for them.
+
+    Raises:
+        Problem: 404.
+    """
+    if session is None or not may_use(call.identity, session.principal, session.id):
+        raise _no_session()
+    return session
+
+
+def _no_session() -> Problem:
+    return Problem(404, "no-such-session", "There is no such session of yours. Open one first.")
+
+
+def _check(asked: AdmitBody | SettleBody) -> None:
+    """Hold arguments and context to the limits that they have at every edge.
+
+    Raises:
+        InvalidArgument: they are too large or too deep.
+    """
+    canonical.check(asked.arguments, "arguments")
+    if asked.context:
+        canonical.check(asked.context, "context")
+
+
+def _check_covered(call: Call, asked: AdmitBody) -> None:
+    """Refuse what a narrowed credential does not cover.
+
+    Raises:
+        Problem: 403.
+    """
+    session = SessionId(asked.session)
+    reason = permits(call.identity, asked.action.name, session, call.parts.clock())
+    if reason is not None:
+        raise Problem(403, reason.rule, f"{reason.because} {reason.instead}")
+
+
+_AGENT = frozenset({Right.AGENT})
+_TAG = "actions"
+_REPEATS = (
+    "With an `Idempotency-Key` a request can be sent again: the same one gets the same answer for "
+    "ten minutes at least and is not carried out twice; another one with the same key is refused."
+)
+
+ROUTES = (
+    Route(
+        method="POST",
+        path="/v1/sessions",
+        handler=open_session,
+        rights=_AGENT,
+        summary="Open a session",
+        description=_REPEATS,
+        tag=_TAG,
+        body=SessionOpening,
+        reply=SessionReply,
+        status=201,
+        problems=(403, 404, 422),
+    ),
+    Route(
+        method="GET",
+        path="/v1/sessions/{id}",
+        handler=show_session,
+        rights=frozenset({Right.AGENT, Right.AUDITOR}),
+        summary="A session as it stands",
+        tag=_TAG,
+        reply=SessionReply,
+        problems=(404,),
+    ),
+    Route(
+        method="POST",
+        path="/v1/sessions/{id}/end",
+        handler=end_session,
+        rights=_AGENT,
+        summary="End a session",
+        tag=_TAG,
+        reply=SessionReply,
+        problems=(404,),
+    ),
+    Route(
+        method="POST",
+        path="/v1/admit",
+        handler=admit,
+        rights=_AGENT,
+        summary="Ask whether a call may run",
+        description=f"Act only when the answer says `granted`. {_REPEATS}",
+        tag=_TAG,
+        body=AdmitBody,
+        reply=AdmissionReply,
+        problems=(403, 409, 422),
+        waits=wire.LONGEST_WAIT,
+    ),
+    Route(
+        method="POST",
+        path="/v1/settle",
+        handler=settle,
+        rights=_AGENT,
+        summary="Record what came of a call",
+        description=_REPEATS,
+        tag=_TAG,
+        body=SettleBody,
+        reply=SettlementReply,
+        problems=(404, 409, 422),
+    ),
+)
