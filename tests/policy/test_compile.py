@@ -88,7 +88,8 @@ def test_spellings_of_arguments_are_remembered_up_to_a_bound(monkeypatch):
     policies = policy(RULES)
     for index in range(10):
         assert ask(policies, "one", {f"a{index}": 1}).effect is Effect.ALLOW
-    spellings = program(policies, "one").run.__globals__["clean"]
+    known = program(policies, "one").run.__globals__.values()
+    spellings = next(each for each in known if isinstance(each, set))
     assert len(spellings) == 3
     assert reasons(ask(policies, "one", {"query": 1, "Query": 2})) == ["look-alike-name"]
 
@@ -249,7 +250,8 @@ def test_which_tools_need_real_paths():
         "  - {id: b, tools: log, on: result, effect: deny, when: path(result.p).hidden}\n"
         "  - {id: c, tools: mv, effect: allow,"
         " obligations: [{rewrite: {args.p: path(args.p).normal}}]}\n"
-        "  - {id: d, tools: other, effect: allow, when: args.p == 'x'}\n"
+        "  - {id: d, tools: other, effect: allow, obligations: [{label: pii}],"
+        " when: args.p == 'x'}\n"
     )
     tools = ["fs.read", "FS.Write", "log", "mv", "other", "none"]
     assert [tool for tool in tools if policies.needs_paths(tool)] == tools[:4]

@@ -379,6 +379,13 @@ def test_a_rewrite_that_cannot_be_worked_out_denies():
     assert ask(policies, "x", {"cc": [1]}).obligations[0].value == [1]
 
 
+def test_the_second_of_two_rewrites_that_cannot_be_worked_out_denies():
+    duties = "[{rewrite: {args.a: '1'}}, {rewrite: {args.b: args.cc}}]"
+    policies = policy(rules(f"tools: x, effect: allow, obligations: {duties}"))
+    assert reasons(ask(policies, "x")) == ["rule-error"]
+    assert [duty.value for duty in ask(policies, "x", {"cc": 2}).obligations] == [1, 2]
+
+
 def test_a_deny_has_no_obligations():
     policies = policy(
         rules(
@@ -493,7 +500,7 @@ def test_declared_arguments(change, words):
 def test_a_declared_schema():
     policies = policy(TYPED + rules("tools: j, effect: allow"))
     assert ask(policies, "j", {"n": 5}).effect is Effect.ALLOW
-    for arguments in ({"n": 6}, {"n": "x"}, {}, {"n": float("nan")}):
+    for arguments in ({"n": 6}, {"n": "x"}, {}, {"n": float("nan")}, {"n": object()}):
         assert reasons(ask(policies, "j", arguments)) == ["bad-arguments"]
 
 

@@ -127,6 +127,7 @@ def test_the_document_of_the_design_loads():
             "Write true or false.",
         ),
         ("rules:\n  - {id: a, tools: x, effect: ask, expires: «30 minutes»}\n", "form", "30m"),
+        ("rules:\n  - {id: a, tools: x, effect: ask, expires: «30»}\n", "expected text", "'30'"),
         ("rules:\n  - {id: a, tools: x, effect: ask, quorum: «0»}\n", "0 is less than 1", None),
         ("rules:\n  - {id: a, tools: x, effect: ask, quorum: «101»}\n", "101 is more", None),
         ("rules:\n  - {id: a, tools: x, effect: ask, quorum: «1.5»}\n", "whole number", None),
@@ -473,6 +474,11 @@ def test_people_and_agents_differ_by_more_than_case():
         assert "is declared already, as 'bot' at remit.yaml:2:10" in fault.message
 
 
+def test_an_agent_twice_in_two_documents():
+    with pytest.raises(PolicyError, match=r"b.yaml:2:10: 'bot' is declared already, as 'bot' at a"):
+        load({"a.yaml": HEAD + ALLOW, "b.yaml": "remit: 1\nagents: {bot: {}}\n"})
+
+
 def test_the_keys_that_all_documents_must_agree_on():
     one = HEAD + "default: deny\nmode: shadow\n" + ALLOW
     agreed = load({"a.yaml": one, "b.yaml": "remit: 1\nmode: shadow\n"})
@@ -486,6 +492,8 @@ def test_the_keys_that_all_documents_must_agree_on():
 def test_an_open_default_must_be_accepted():
     fault = fault_at("default: «allow»\n" + ALLOW)
     assert "accept-open-default: true" in (fault.suggestion or "")
+    with pytest.raises(PolicyError, match=r"b.yaml:2:10: default: allow lets through"):
+        load({"a.yaml": HEAD + ALLOW, "b.yaml": "remit: 1\ndefault: allow\n"})
     assert policy("default: allow\naccept-open-default: true\n" + ALLOW.replace("allow", "deny"))
     assert policy("default: allow\nmode: shadow\n" + ALLOW).mode is Mode.SHADOW
 

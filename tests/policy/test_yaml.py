@@ -161,6 +161,7 @@ def scalar_of(text: str) -> YamlScalar:
         "when: 'it''s quoted'\n",
         "when: 'quoted\n  on lines\n\n\n  twice'\n",
         'when: "with \\"escapes\\" \\u0041\\x42 \\\\ \\n end"\n',
+        'when: "folded\n  \\\n  then joined"\n',
         'when: "folded\n  here and \\\n  joined   blanks\\ \n  kept"\n',
         "when: |\n  literal\n    indented\n\n  end\n",
         "when: |-  # a comment\n  literal\n",

@@ -6,6 +6,7 @@ is refused for every tool: a rule would read one of them, and the tool perhaps t
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,18 +14,23 @@ from msgspec import Struct
 
 from remit import text
 from remit.model import Effect, Reason
+from remit.policy import python as py
 from remit.policy.catalogue import Tool, validator
+from remit.policy.python import Bindings
 
 MAX_SPELLINGS = 256
 """Most sets of argument names that are remembered as clean, for one program."""
 
-_TESTS = {
-    "int": "type({0}) is int",
-    "number": "type({0}) in numbers",
-    "bool": "type({0}) is bool",
-    "list": "type({0}) in lists",
-    "object": "type({0}) is dict",
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "int": (int,),
+    "number": (int, float),
+    "bool": (bool,),
+    "list": (list, tuple),
+    "object": (dict,),
 }
+_TEXT = (str,)
+"""The type of all others, whatever a reader makes of them."""
+
 _SPOKEN = {
     "int": "a whole number",
     "number": "a number",
@@ -61,17 +67,20 @@ class Expected:
         self.clean: set[tuple[str, ...]] = set()
         """Sets of argument names known to be no look-alikes. Bounded."""
 
-    def test(self, namespace: dict[str, Any]) -> str | None:
-        """An expression on ``args`` that holds when they fit; None when anything does."""
-        namespace |= {"numbers": (int, float), "lists": (list, tuple), "fits": self._fits}
-        tests = []
+    def tests(self, bindings: Bindings) -> list[ast.expr]:
+        """Expressions on ``args`` that all hold when the arguments fit."""
+        tests: list[ast.expr] = []
         for name, written in self._arguments.items():
-            plain = _TESTS.get(written.removesuffix("?"), "type({0}) is str")
-            test = plain.format(f"args.get({name!r})")
-            tests.append(f"(args.get({name!r}) is None or {test})" if written[-1] == "?" else test)
+            plain = written.removesuffix("?")
+            value = py.method(py.name("args"), "get", py.constant(name))
+            kinds = bindings.bind(_TYPES.get(plain, _TEXT))
+            test = py.compare(py.call(bindings.bind(type), value), "in", kinds)
+            if plain != written:
+                test = py.either(py.compare(value, "is", py.constant(None)), test)
+            tests.append(test)
         if self._is_valid is not None:
-            tests.append("fits(args)")
-        return " and ".join(tests) or None
+            tests.append(py.call(bindings.bind(self._fits), py.name("args")))
+        return tests
 
     def _fits(self, args: Mapping[str, Any]) -> bool:
         """Whether they fit the JSON Schema; one that it cannot judge does not."""
@@ -109,7 +118,7 @@ class Expected:
                 continue
             if name not in args:
                 return ArgumentFault("bad-arguments", f"The argument {name!r} is missing.")
-            if not _is(value, plain):
+            if type(value) not in _TYPES.get(plain, _TEXT):
                 kind = _SPOKEN.get(plain, "text")
                 because = f"The argument {name!r} must be {kind}, it is {type(value).__name__}."
                 return ArgumentFault("bad-arguments", because)
@@ -117,12 +126,3 @@ class Expected:
             because = "The arguments do not fit the schema that the policy declares for the tool."
             return ArgumentFault("bad-arguments", because)
         return None
-
-
-def _is(value: Any, plain: str) -> bool:
-    if plain == "number":
-        return type(value) in (int, float)
-    if plain == "list":
-        return isinstance(value, list | tuple)
-    kinds: dict[str, type] = {"int": int, "bool": bool, "object": dict}
-    return type(value) is kinds.get(plain, str)

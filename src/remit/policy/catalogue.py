@@ -79,13 +79,6 @@ class Catalogue:
         """Whether a declaration names that tool without a wildcard."""
         return name in self._exact
 
-    def overlapping(self, wanted: str) -> tuple[Tool, ...]:
-        """The declarations that could count for some name that fits the pattern ``wanted``."""
-        if "*" not in wanted:
-            tool = self.tool(wanted)
-            return (tool,) if tool.declared else ()
-        return tuple(t for t in self.tools if patterns.overlap(t.pattern, wanted))
-
 
 def read_tools(documents: Iterable[ReadDocument], note: Callable[[Fault], None]) -> Catalogue:
     """The catalogue that the documents declare together."""

@@ -1,6 +1,6 @@
 """From rules to one Python function for each tool and set of rules.
 
-``compile_program`` writes a function as an ``ast``, binds every constant to a name of its
+``compile_program`` builds a function as an ``ast``, binds every constant to a name of its
 namespace, and compiles it. The function evaluates *every* rule that concerns the tool and the
 agents, because all matching rules count, and gives back which of them matched as the bits of one
 integer. Decisions are remembered by that integer, so an outcome that was seen before builds
@@ -11,6 +11,9 @@ nothing. The code of one rule:
             matched |= 4
     except Exception as error:
         problems = (*problems, (2, error))
+
+The tree is built node by node and never parsed from text: ``ast.parse`` keeps a counter that all
+threads of a process share, and fails with a ``SystemError`` when two of them meet in it.
 """
 
 from __future__ import annotations
@@ -23,12 +26,14 @@ from msgspec import Struct
 
 from remit import canonical
 from remit.model import AccessRequest, Decision, Facts, Obligation, Phase
+from remit.policy import python as py
+from remit.policy import statements as code
 from remit.policy.arguments import ArgumentFault, Expected
 from remit.policy.catalogue import Tool
 from remit.policy.evaluate import value_of
 from remit.policy.lower import lower
 from remit.policy.python import Bindings
-from remit.policy.rules import Rule
+from remit.policy.rules import Condition, Rule
 from remit.policy.ruling import FailedRule, Setting
 from remit.policy.scope import findings_of, scope_of, tool_facts
 
@@ -126,129 +131,132 @@ def compile_program(
         setting: what decisions of this policy and phase have in common.
         constants: values from ``define:``.
     """
-    writer = _Writer(constants)
-    body = writer.arguments(tool) if setting.phase is Phase.CALL else []
-    body += writer.facts(tool, links)
+    writer = _Writer(tool, constants)
+    body = writer.arguments() if setting.phase is Phase.CALL else []
+    body += writer.facts(links)
     body += writer.matching(links, hops)
-    module = ast.parse("\n".join(["def run(request, facts):", *body]))
-    tree = _Splicer(writer.code).visit(module)
+    tree = code.define("run", ["request", "facts"], body)
     # The code is made of parsed conditions and of names that this module chose.
-    exec(compile(ast.fix_missing_locations(tree), "<policy>", "exec"), writer.namespace)  # noqa: S102
+    exec(compile(tree, "<policy>", "exec"), writer.namespace)  # noqa: S102
     return Program(links, setting, writer.namespace["run"])
 
 
-# What the generated function puts into the variables of the language, when it needs them.
-_FACTS = {
-    "args": "request.arguments",
-    "context": "request.context",
-    "user": "request.principal.user",
-    "session": "facts.session",
-    "tool": "tool_facts(declared, request)",
-    "now": "facts.now",
-    "findings": "findings_of(request, facts)",
-    "resolved": "request.resolved",
-    "outcome": "facts.outcome",
-    "result": "facts.outcome.result",
-}
-
-
 class _Writer:
-    """Writes the lines of one function; conditions are names, in whose place their code comes."""
+    """Builds the statements of one function."""
 
-    def __init__(self, constants: Mapping[str, Any]) -> None:
-        self.namespace: dict[str, Any] = {
-            "Answer": Answer,
-            "checked": canonical.check,
-            "constants": constants,
-            "findings_of": findings_of,
-            "scope_of": scope_of,
-            "tool_facts": tool_facts,
-            "value_of": value_of,
-        }
-        self.code: dict[str, ast.expr] = {}
+    def __init__(self, tool: Tool, constants: Mapping[str, Any]) -> None:
+        self.namespace: dict[str, Any] = {}
+        self._tool = tool
+        self._constants = constants
         self._bindings = Bindings(self.namespace, constants=constants)
+        self._bind = self._bindings.bind
 
-    def arguments(self, tool: Tool) -> list[str]:
-        """Lines that refuse arguments which are not what the tool declares."""
-        expected = Expected(tool)
-        self.namespace |= {"clean": expected.clean, "refused": expected.refused}
-        test = expected.test(self.namespace)
-        unfit = "" if test is None else f" or not ({test})"
+    def arguments(self) -> list[ast.stmt]:
+        """Refuse arguments which are not what the tool declares.
+
+        ``if tuple(args) not in clean or not (...):`` ask for the fault, which may be none.
+        """
+        expected = Expected(self._tool)
+        names = py.call(self._bind(tuple), py.name("args"))
+        suspicious = py.negate(py.compare(names, "in", self._bind(expected.clean)))
+        unfit = [py.negate(test) for test in expected.tests(self._bindings)]
+        fault = py.name("fault")
+        refuse = [
+            code.put("fault", py.call(self._bind(expected.refused), py.name("args"))),
+            code.when(py.compare(fault, "is not", py.constant(None)), [code.give(fault)]),
+        ]
         return [
-            " args = request.arguments",
-            f" if tuple(args) not in clean{unfit}:",
-            "  fault = refused(args)",
-            "  if fault is not None: return fault",
+            code.put("args", _REQUEST("arguments")),
+            code.when(py.either(suspicious, *unfit) if unfit else suspicious, refuse),
         ]
 
-    def facts(self, tool: Tool, links: tuple[tuple[Rule, ...], ...]) -> list[str]:
-        """Lines that load what the conditions look at."""
-        self.namespace["declared"] = tool
-        rules = [rule for link in links for rule in link]
+    def facts(self, links: tuple[tuple[Rule, ...], ...]) -> list[ast.stmt]:
+        """Put what the conditions look at into the variables of the language."""
+        request, facts = py.name("request"), py.name("facts")
+        sources = {
+            "args": _REQUEST("arguments"),
+            "context": _REQUEST("context"),
+            "user": _REQUEST("principal", "user"),
+            "session": _FACTS("session"),
+            "tool": py.call(self._bind(tool_facts), self._bind(self._tool), request),
+            "now": _FACTS("now"),
+            "findings": py.call(self._bind(findings_of), request, facts),
+            "resolved": _REQUEST("resolved"),
+            "outcome": _FACTS("outcome"),
+            "result": _FACTS("outcome", "result"),
+        }
         needed: set[str] = set()
-        for rule in rules:
-            if rule.condition is not None:
-                found = rule.condition.mentions
-                needed |= found.variables & _FACTS.keys()
-                needed |= {"resolved"} if "path" in found.readers else set()
-                needed |= {"session"} if "flows" in found.readers else set()
-        lines = [f" {name} = {code}" for name, code in _FACTS.items() if name in needed]
+        rules = [rule for link in links for rule in link]
+        for found in (rule.condition.mentions for rule in rules if rule.condition):
+            needed |= found.variables
+            needed |= {"resolved"} if "path" in found.readers else set()
+            needed |= {"session"} if "flows" in found.readers else set()
+        statements = [code.put(name, read) for name, read in sources.items() if name in needed]
         if any(rule.after for rule in rules):
-            lines.append(" labels = facts.session.labels")
-        return lines
+            statements.append(code.put("labels", _FACTS("session", "labels")))
+        return statements
 
-    def matching(self, links: tuple[tuple[Rule, ...], ...], hops: tuple[int, ...]) -> list[str]:
-        """Lines that work out which rules match for each agent of the chain."""
+    def matching(
+        self, links: tuple[tuple[Rule, ...], ...], hops: tuple[int, ...]
+    ) -> list[ast.stmt]:
+        """Work out which rules match for each agent of the chain, and give that back."""
         certain = 0
-        lines: list[str] = []
+        statements: list[ast.stmt] = []
         index = 0
         for rules, hop in zip(links, hops, strict=True):
-            lines.append(" agent = request.principal" + ".on_behalf_of" * hop)
+            agent = _REQUEST("principal", *["on_behalf_of"] * hop)
+            statements.append(code.put("agent", agent))
             for rule in rules:
                 if rule.is_unconditional and not any(duty.expression for duty in rule.duties):
                     certain |= 1 << index
                 else:
-                    lines += self._rule(rule, index)
+                    statements.append(self._rule(rule, index))
                 index += 1
+        matched, problems, values = py.name("matched"), py.name("problems"), py.name("values")
+        answer = py.call(self._bind(Answer), matched, problems, values)
         return [
-            f" matched = {certain}",
-            " problems = values = ()",
-            *lines,
-            " if problems or values: return Answer(matched, problems, values)",
-            " return matched",
+            code.put("matched", py.constant(certain)),
+            code.put("problems", py.sequence([])),
+            code.put("values", py.sequence([])),
+            *statements,
+            code.when(py.either(problems, values), [code.give(answer)]),
+            code.give(matched),
         ]
 
-    def _rule(self, rule: Rule, index: int) -> list[str]:
-        tests = [f"{label!r} in labels" for label in rule.after]
+    def _rule(self, rule: Rule, index: int) -> ast.stmt:
+        tests = [py.compare(py.constant(label), "in", py.name("labels")) for label in rule.after]
         if rule.condition is not None:
-            name = f"condition_{index}"
-            node, restricts = rule.condition.node, rule.restricts
-            self.code[name] = lower(node, restricts=restricts, bindings=self._bindings)
-            tests.append(name)
-        lines = [" try:", f"  if {' and '.join(tests) or 'True'}:", f"   matched |= {1 << index}"]
+            node = rule.condition.node
+            tests.append(lower(node, restricts=rule.restricts, bindings=self._bindings))
+        hit: list[ast.stmt] = [code.mark("matched", 1 << index)]
         for place, duty in enumerate(rule.duties):
             if duty.expression is not None:
-                name = f"value_{index}_{place}"
-                self.namespace[name] = duty.expression.node
-                scope = "scope_of(agent, declared, constants, request, facts)"
-                value = f"checked(value_of({name}, {scope}))"
-                lines.append(f"   values = (*values, ({index}, {place}, {value}))")
-        lines += [
-            " except Exception as error:",
-            f"  problems = (*problems, ({index}, error))",
-        ]
-        return lines
+                where = [py.constant(index), py.constant(place)]
+                found = py.sequence([*where, self._value(duty.expression)])
+                hit.append(code.extend("values", found))
+        body = [code.when(py.both(*tests) if len(tests) > 1 else tests[0], hit)] if tests else hit
+        note = code.extend("problems", py.sequence([py.constant(index), py.name("error")]))
+        return code.attempt(body, "error", [note])
+
+    def _value(self, expression: Condition) -> ast.expr:
+        """The value of an obligation. Rare enough for the reference evaluator."""
+        known = (py.name("agent"), self._bind(self._tool), self._bind(self._constants))
+        scope = py.call(self._bind(scope_of), *known, py.name("request"), py.name("facts"))
+        value = py.call(self._bind(value_of), self._bind(expression.node), scope)
+        return py.call(self._bind(canonical.check), value)
 
 
-class _Splicer(ast.NodeTransformer):
-    """Puts the code of the conditions in place of their names."""
+def _fields(root: str) -> Callable[..., ast.expr]:
+    def read(*names: str) -> ast.expr:
+        found = py.name(root)
+        for name in names:
+            found = py.attribute(found, name)
+        return found
 
-    def __init__(self, code: Mapping[str, ast.expr]) -> None:
-        self._code = code
+    return read
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        """The code that the name stands for, if it is one of ours."""
-        return self._code.get(node.id, node)
+
+_REQUEST, _FACTS = _fields("request"), _fields("facts")
 
 
 __all__ = ["Answer", "Program", "compile_program"]

@@ -53,6 +53,7 @@ class MatchedRule(Struct, frozen=True, kw_only=True):
     effect: Effect
     at: Location
     agent: str
+    after: tuple[str, ...] = ()
     condition: str | None = None
     values: tuple[Seen, ...] = ()
     error: str | None = None
@@ -196,6 +197,7 @@ class _Explainer:
                 effect=rule.effect,
                 at=rule.at,
                 agent=agent.id,
+                after=rule.after,
                 condition=None if rule.condition is None else rule.condition.node.text,
                 values=_seen(found),
                 error=None if error is None else str(getattr(error, "message", error)),
@@ -241,40 +243,46 @@ class _Explainer:
         if decision.effect is Effect.ALLOW:
             return
         for reason in decision.reasons:
-            if reason.effect is not Effect.ALLOW and reason.rule != "default":
+            if reason.rule == "default":
+                yield from self._grants()
+            elif reason.effect is not Effect.ALLOW:
                 yield self._without(reason)
-        if any(reason.rule == "default" for reason in decision.reasons):
-            granting = [miss for miss in self._near if miss.effect is not Effect.DENY]
-            for miss in granting:
-                yield (
-                    f"The rule {miss.rule!r} at {miss.at} would {miss.effect.value} it for "
-                    f"{miss.agent!r} if this held: {miss.wanted}{_values(miss.values)}"
-                )
-            if not granting:
-                yield f"No rule speaks for {render(self._request.action.name)}: add one."
+
+    def _grants(self) -> Iterator[str]:
+        """What the rules would need that could have granted the request."""
+        granting = [miss for miss in self._near if miss.effect is not Effect.DENY]
+        for miss in granting:
+            yield (
+                f"The rule {miss.rule!r} at {miss.at} would {miss.effect.value} it for "
+                f"{miss.agent!r} if this held: {miss.wanted}{_values(miss.values)}"
+            )
+        if not granting:
+            yield f"No rule speaks for {render(self._request.action.name)}: add one."
 
     def _without(self, reason: Reason) -> str:
-        if reason.at is None:
+        """What would have to change for a reason not to stop the request."""
+        match = next((match for match in self._matched if match.at == reason.at), None)
+        if match is None:
             return reason.instead
-        for match in self._matched:
-            if match.rule == reason.rule and match.condition is not None:
-                return (
-                    f"The rule {match.rule!r} at {match.at} must not match: "
-                    f"{match.condition}{_values(match.values)}"
-                )
-        if reason.effect is Effect.DENY:
-            where = f"The rule at {reason.at}"
-            return f"{where} must not concern this request. {reason.instead}".rstrip()
-        return f"What the rule at {reason.at} asks for: an approval."
+        rule = f"the rule {match.rule!r} at {match.at}"
+        if match.error is not None:
+            return f"For {rule} to be evaluated, this must be put right: {match.error}"
+        if match.condition is None:
+            session = f" of a session that has seen: {', '.join(match.after)}"
+            calls = f"every such call{session if match.after else ''}"
+            without = f"{rule[0].upper()}{rule[1:]} stops {calls}; it would have to change"
+        else:
+            without = f"For {rule} not to match, this must not hold: {match.condition}"
+            without += _values(match.values)
+        return without if reason.effect is Effect.DENY else f"A person approves it. Or: {without}"
 
 
 def _first_false(node: Node, scope: Scope, restricts: bool) -> tuple[Node, Trace]:
     """The first part of a condition that is false; the whole, unless it is a chain of ``&&``."""
     if isinstance(node, Logic) and node.operator == "&&":
-        for operand in node.operands:
-            found = trace(operand, scope, restricts)
-            if found.value is False:
-                return _first_false(operand, scope, restricts)
+        parts = ((part, trace(part, scope, restricts)) for part in node.operands)
+        part = next(part for part, found in parts if found.value is False)
+        return _first_false(part, scope, restricts)
     return node, trace(node, scope, restricts)
 
 

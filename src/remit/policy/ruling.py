@@ -107,7 +107,7 @@ class Setting(Struct, frozen=True, kw_only=True):
         """
         rule, error = problem.rule, problem.error
         if isinstance(error, ConditionError | MissingFact):
-            what = error.message
+            what = error.message.rstrip(".")
         else:
             what = f"{type(error).__name__} while reading a value"
         if isinstance(error, MissingFact):

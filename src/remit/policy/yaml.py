@@ -165,13 +165,12 @@ def origins(scalar: YamlScalar, text: str) -> list[int]:
             while at < stop and double and _is_folded(text, at):
                 at = _behind_blanks(text, at + 1)
         places.append(at)
-        if at >= stop:
-            continue
-        if double and text[at] == "\\":
+        here = text[at : at + 1]
+        if double and here == "\\":
             at += _ESCAPE_LENGTH.get(text[at + 1], 2)
         elif char == "'" and scalar.style == "'":
             at += 2
-        elif text[at] == char:
+        elif here == char:
             at += 1
     places.append(at)
     return places
