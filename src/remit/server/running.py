@@ -213,8 +213,15 @@ async def _serve(server: RunningServer) -> bool:
 
 
 def _greet(server: RunningServer) -> None:
-    """Say that the server listens, and to whoever started it how to become its admin."""
+    """Say to whoever started the server how to become its admin, and that it listens."""
     parts = server.parts
+    if server.invitation is not None:
+        # Not logged: a log is kept and read by others. It goes to whoever watches this start.
+        url = server.urls[0]
+        place = f"--unix-socket {url.removeprefix('unix://')} http://localhost"
+        where = place if url.startswith("unix://") else url
+        sys.stderr.write(_INVITATION % (where, server.invitation))
+        sys.stderr.flush()
     _log.info(
         "listening",
         extra={
@@ -226,13 +233,6 @@ def _greet(server: RunningServer) -> None:
             "pid": os.getpid(),
         },
     )
-    if server.invitation is not None:
-        # Not logged: a log is kept and read by others. It goes to whoever watches this start.
-        url = server.urls[0]
-        place = f"--unix-socket {url.removeprefix('unix://')} http://localhost"
-        where = place if url.startswith("unix://") else url
-        sys.stderr.write(_INVITATION % (where, server.invitation))
-        sys.stderr.flush()
 
 
 _INVITATION = """
