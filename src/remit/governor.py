@@ -8,11 +8,11 @@ What it reads, decides, counts and records becomes durable together, or none of 
 randomness are not handled here: the store commits, and clock and entropy are passed in. A closure
 may run again, so nothing is kept between calls.
 
-``admit`` works in this order: close what is overdue, decide, carry the obligations out on the call
-and decide on what comes of it, look for an approval, count against the limits. All of that is
-worked out before the first write, so a refusal of any kind leaves no half-counted call behind. What
-a call takes is taken all or none, in one place (``verdict``), and given back or charged in
-``settle``: a budget is one more thing to take there.
+``admit`` works in this order: see whether it is stopped, close what is overdue, decide, carry the
+obligations out on the call and decide on what comes of it, look for an approval, count against the
+limits. All of that is worked out before the first write, so a refusal of any kind leaves no
+half-counted call behind. What a call takes is taken all or none, in one place (``verdict``), and
+given back or charged in ``settle``: a budget is one more thing to take there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from remit import approvals, canonical, ledger, sessions
+from remit import approvals, canonical, ledger, sessions, stops, switch
 from remit.approvals import Approval
 from remit.errors import (
     ApprovalError,
@@ -30,18 +30,16 @@ from remit.errors import (
     SettlementError,
     StoreCorrupt,
 )
-from remit.fulfilment import Ruling, rule, rule_on_result, unchanged
+from remit.fulfilment import rule, rule_on_result
 from remit.journal import SWEEP, Journal
 from remit.model import (
+    NO_SESSION,
     AccessRequest,
     ActionId,
     ActionState,
     Admission,
     AdmittedAction,
     ApprovalId,
-    Decision,
-    Digest,
-    Effect,
     Facts,
     Outcome,
     Principal,
@@ -51,11 +49,16 @@ from remit.model import (
     Settlement,
 )
 from remit.policy import PolicySet
-from remit.storage import Transaction
-from remit.verdict import Verdict, reach
+from remit.stops import Scope, Stop, StopId
+from remit.storage import Snapshot, Transaction
+from remit.switch import StopEffect
+from remit.verdict import QUESTION, ApprovalUse, reach, recorded, refused
 
 LEASE = 600_000_000_000
 """Nanoseconds until an admitted action that nobody settled counts as ``unknown``: ten minutes."""
+
+EVALUATED = "evaluated"
+"""Status of a decision on which nobody will report an outcome."""
 
 
 class Governor:
@@ -153,23 +156,78 @@ class Governor:
         """Decide on one request, and record the decision.
 
         Under ``Mode.SHADOW`` everything that policy, a limit or an obligation would stop is granted
-        as it came. What no policy can allow binds in every mode: no such session, another's, an
-        ended one, a request that does not fit into a record.
+        as it came. What no policy can allow binds in every mode: a stop, no such session,
+        another's, an ended one, a request that does not fit into a record.
 
         Raises:
             InvalidRequest: the request is malformed; nothing was recorded.
         """
         policies = self._policies()
         journal = self._begin(t)
-        carrier = sessions.carrier(t.session(request.session), request)
-        if isinstance(carrier, Reason):
-            return self._stopped(journal, request, policies, carrier)
-        session = journal.close_overdue(carrier)
+        session = self._carrier(journal, request)
+        if isinstance(session, Reason):
+            return refused(journal, request, policies, session)
         ruling = rule(policies, request, Facts(now=journal.now, session=session))
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
         verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran))
-        labels = (*policies.tool(request.action.name).returns, *ruling.labels)
-        return self._admitted(journal, ruling, verdict, digest, session, labels)
+        admission = recorded(journal, ruling, verdict, digest, journal.now + self._lease)
+        if admission.granted:
+            t.put_session(sessions.count(session, request.action.name))
+            t.put_action(
+                AdmittedAction(
+                    id=admission.id,
+                    session=session.id,
+                    tool=request.action.name,
+                    digest=digest,
+                    revision=admission.decision.revision,
+                    admitted_at=journal.now,
+                    lease_until=admission.lease_until,
+                    labels=(*policies.tool(request.action.name).returns, *ruling.labels),
+                    obligations=ruling.later,
+                )
+            )
+        return admission
+
+    def evaluate(
+        self,
+        t: Transaction,
+        request: AccessRequest,
+        use: ApprovalUse = QUESTION,
+        objection: Reason | None = None,
+    ) -> Admission:
+        """Decide on a request whose outcome nobody will report, and record the decision.
+
+        For enforcement points that ask and then act by themselves. A granted request counts
+        against the limits like a call, and the labels of its tool join the session at once: it may
+        happen. There is nothing to settle, and no rule on results is asked.
+
+        Args:
+            t: the transaction.
+            request: its session may be ``NO_SESSION``: then it has seen nothing.
+            use: what a held request does about approvals; by default nothing.
+            objection: a reason to refuse it, whatever policy says.
+
+        Raises:
+            InvalidRequest: the request is malformed; nothing was recorded.
+        """
+        policies = self._policies()
+        journal = self._begin(t)
+        outside = request.session == NO_SESSION
+        session = objection or self._carrier(journal, request, outside)
+        if isinstance(session, Reason):
+            return refused(journal, request, policies, session, EVALUATED)
+        ruling = rule(policies, request, Facts(now=journal.now, session=session))
+        digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
+        verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran), use)
+        joined = session
+        if verdict.granted and not outside:
+            marks = (*policies.tool(request.action.name).returns, *ruling.labels)
+            joined = sessions.join(session, marks)
+        labels = sessions.added(session, joined)
+        admission = recorded(journal, ruling, verdict, digest, 0, EVALUATED, labels)
+        if admission.granted and not outside:
+            journal.keep(session, sessions.count(joined, request.action.name))
+        return admission
 
     def settle(
         self, t: Transaction, action_id: ActionId, request: AccessRequest, outcome: Outcome
@@ -276,6 +334,35 @@ class Governor:
         moved = approvals.withdraw(_approval(t, approval_id), by, journal.now, reason)
         return journal.move(moved, by, reason)
 
+    # The stop switch
+
+    def stop(
+        self, t: Transaction, scope: Scope, value: str, by: Principal, reason: str = ""
+    ) -> StopEffect:
+        """Let nothing in scope start any more, from the next call on. Recorded.
+
+        Approvals in scope are closed: rejected while they were pending, withdrawn once approved.
+        Actions that run already are settled as ever, and their results are not withheld.
+
+        Raises:
+            InvalidRequest: it would cover nothing, or ``by`` is an agent.
+        """
+        return switch.set_stop(self._begin(t), scope, value, by, reason)
+
+    def resume(self, t: Transaction, stop_id: StopId, by: Principal, reason: str = "") -> Stop:
+        """Lift a stop, recorded. The stop as it was.
+
+        Raises:
+            InvalidRequest: there is no such stop, or ``by`` is an agent.
+        """
+        return switch.lift(self._begin(t), stop_id, by, reason)
+
+    @staticmethod
+    def stopped(view: Snapshot, request: AccessRequest) -> Reason | None:
+        """Why a request is refused before policy is asked, if a stop covers it."""
+        stop = switch.covering(view, request)
+        return None if stop is None else stops.refusal(stop)
+
     # The log
 
     def adopt(self, t: Transaction) -> int:
@@ -315,72 +402,20 @@ class Governor:
 
     # Steps
 
-    def _admitted(
-        self,
-        journal: Journal,
-        ruling: Ruling,
-        verdict: Verdict,
-        digest: Digest,
-        session: Session,
-        labels: tuple[str, ...],
-    ) -> Admission:
-        """Write what was worked out; first the record is tried, as only that can be refused."""
-        t, request = journal.t, ruling.request
-        approval = verdict.approval
-        rewritten = ruling.ran is not request
-        admission = Admission(
-            id=ActionId(journal.new_id("a")),
-            granted=verdict.granted,
-            decision=verdict.decision,
-            position=-1,
-            digest=digest,
-            approval=None if approval is None else approval.id,
-            lease_until=journal.now + self._lease if verdict.granted else 0,
-            arguments=ruling.ran.arguments if rewritten and verdict.granted else None,
-            retry_at=verdict.retry_at,
-        )
-        recorded = journal.append_decision(admission, ruling, verdict.arrivals)
-        if recorded.decision is not admission.decision:
-            return recorded
-        if verdict.closed is not None:
-            journal.move(verdict.closed)
-        if approval is not None:
-            t.put_approval(approval)
-        if verdict.granted:
-            for _, key, arrival in verdict.arrivals:
-                t.put_arrival(key, arrival)
-            t.put_session(sessions.count(session, request.action.name))
-            t.put_action(
-                AdmittedAction(
-                    id=admission.id,
-                    session=session.id,
-                    tool=request.action.name,
-                    digest=digest,
-                    revision=admission.decision.revision,
-                    admitted_at=journal.now,
-                    lease_until=admission.lease_until,
-                    labels=labels,
-                    obligations=ruling.later,
-                )
-            )
-        return recorded
+    def _carrier(
+        self, journal: Journal, request: AccessRequest, outside: bool = False
+    ) -> Session | Reason:
+        """The session of a request, without overdue actions; or why it carries nothing.
 
-    def _stopped(
-        self, journal: Journal, request: AccessRequest, policies: PolicySet, reason: Reason
-    ) -> Admission:
-        """Refuse, in every mode, what the session cannot carry."""
-        decision = Decision(
-            effect=Effect.DENY, revision=policies.revision, reasons=(reason,), mode=policies.mode
-        )
-        ruling = unchanged(decision, request)
-        admission = Admission(
-            id=ActionId(journal.new_id("a")),
-            granted=False,
-            decision=decision,
-            position=-1,
-            digest=ledger.digest(request, ruling.arguments, policies.revision),
-        )
-        return journal.append_decision(admission, ruling)
+        For a request ``outside`` of any session, one that has seen and done nothing.
+        """
+        stop = self.stopped(journal.t, request)
+        if stop is not None:
+            return stop
+        if outside:
+            return Session(id=NO_SESSION, principal=request.principal, started_at=journal.now)
+        carrier = sessions.carrier(journal.t.session(request.session), request)
+        return carrier if isinstance(carrier, Reason) else journal.close_overdue(carrier)
 
     def _begin(self, t: Transaction) -> Journal:
         return Journal.begin(t, self._clock(), self._entropy)

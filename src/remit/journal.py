@@ -96,8 +96,13 @@ class Journal(NamedTuple):
         admission: Admission,
         ruling: Ruling,
         arrivals: Sequence[tuple[RateLimit, str, int]] = (),
+        status: str | None = None,
+        labels: Sequence[str] = (),
     ) -> Admission:
-        """Append the record of an admission; one that does not fit becomes a refusal that does."""
+        """Append the record of an admission; one that does not fit becomes a refusal that does.
+
+        ``labels`` are those that this record puts on the session.
+        """
         salt = self.entropy(ledger.SALT)
         args, values = ledger.seal(salt, ruling.arguments)
         rewritten = ruling.ran is not ruling.request
@@ -109,6 +114,8 @@ class Journal(NamedTuple):
             ran=ledger.seal(salt, ruling.ran_arguments)[0] if rewritten else None,
             limits=[(limit, key) for limit, key, _ in arrivals],
             note=self.note,
+            status=status,
+            labels=labels,
         )
         try:
             body = encode_record(record)

@@ -22,6 +22,7 @@ from remit.audit.record import (
     RecordedObligation,
     RecordedPrincipal,
     RecordedRule,
+    RecordedStop,
     commitment,
 )
 from remit.errors import InvalidRequest
@@ -40,6 +41,7 @@ from remit.model import (
     Revision,
     Session,
 )
+from remit.stops import Stop
 from remit.storage import SealedValues
 
 SALT = 32
@@ -100,8 +102,13 @@ def decision(
     ran: str | None,
     limits: Sequence[tuple[RateLimit, str]],
     note: str | None,
+    status: str | None = None,
+    labels: Sequence[str] = (),
 ) -> Record:
-    """The record before the action. ``ran`` commits to the arguments as obligations left them."""
+    """The record before the action. ``ran`` commits to the arguments as obligations left them.
+
+    ``status`` is set where nobody will report an outcome.
+    """
     said = admission.decision
     return Record(
         action=admission.id,
@@ -113,7 +120,8 @@ def decision(
         findings=_findings(request.findings),
         granted=admission.granted,
         kind="decision",
-        lease=admission.lease_until // 1000 if admission.granted else None,
+        labels=tuple(labels),
+        lease=admission.lease_until // 1000 if admission.lease_until else None,
         limits=tuple(_limit(limit, key) for limit, key in limits),
         mode=said.mode.value,
         note=note,
@@ -123,7 +131,8 @@ def decision(
         ran=ran,
         revision=said.revision,
         rules=_rules(said.reasons),
-        session=request.session,
+        session=request.session or None,
+        status=status,
         tool=request.action.name,
         trace=request.trace,
     )
@@ -144,7 +153,7 @@ def refused(admission: Admission, request: AccessRequest, *, now: int, args: str
         phase=admission.decision.phase.value,
         revision=admission.decision.revision,
         rules=_rules(admission.decision.reasons),
-        session=_plain(request.session),
+        session=_plain(request.session) or None,
         tool=_plain(request.action.name),
     )
 
@@ -234,9 +243,24 @@ def approval(
         note=note,
         principal=() if by is None else chain(by),
         revision=kept.revision,
-        session=kept.session,
+        session=kept.session or None,
         status=kept.state.value,
         tool=kept.tool,
+    )
+
+
+def stop(
+    kept: Stop, status: str, by: Principal, *, now: int, args: str | None, note: str | None
+) -> Record:
+    """A stop set or lifted, and by whom. ``args`` commits to the reason that they gave."""
+    return Record(
+        args=args,
+        at=now // 1000,
+        kind="stop",
+        note=note,
+        principal=chain(by),
+        status=status,
+        stop=RecordedStop(id=kept.id, scope=kept.scope, value=kept.value),
     )
 
 

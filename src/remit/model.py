@@ -20,6 +20,8 @@ JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON
 ActionId = NewType("ActionId", str)
 ApprovalId = NewType("ApprovalId", str)
 SessionId = NewType("SessionId", str)
+NO_SESSION = SessionId("")
+"""Of a request that is made outside of any session: it can only be evaluated, not admitted."""
 Revision = NewType("Revision", str)
 """Digest of the policy documents in force: ``sha256:`` and 64 hex digits."""
 Digest = NewType("Digest", str)
@@ -230,7 +232,7 @@ class Reason(Struct, frozen=True, kw_only=True):
     Built-in rule ids of policy: ``default``, ``rule-error``, ``missing-fact``, ``unknown-agent``,
     ``look-alike-name``. Of state: ``rate-limit``, ``obligation``, ``outcome-missing``,
     ``session-unknown``, ``session-principal``, ``session-ended``, ``record-too-large``,
-    ``approval-rejected``.
+    ``approval-rejected``, ``stopped``.
     """
 
     rule: str

@@ -1,7 +1,7 @@
-"""Whether a call is granted: by policy, within its limits, by an approval.
+"""Whether a call is granted: by policy, within its limits, by an approval; and the record of it.
 
-Here a decision meets what is stored, and nothing is written yet: a ``Verdict`` says what is to be.
-No I/O of its own.
+``reach`` is where a decision meets what is stored: it works out a ``Verdict`` and writes nothing,
+so that a refusal leaves no half-counted call behind. ``recorded`` writes it. No I/O of its own.
 """
 
 from __future__ import annotations
@@ -12,11 +12,23 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from remit import approvals, budgets
+from remit import approvals, budgets, ledger
 from remit.approvals import Approval, ApprovalState
-from remit.fulfilment import Ruling, denied, limited, rejected
+from remit.fulfilment import Ruling, denied, limited, rejected, unchanged
 from remit.journal import Journal
-from remit.model import ApprovalId, Decision, Digest, Effect, Mode, RateLimit
+from remit.model import (
+    AccessRequest,
+    ActionId,
+    Admission,
+    ApprovalId,
+    Decision,
+    Digest,
+    Effect,
+    Mode,
+    RateLimit,
+    Reason,
+)
+from remit.policy import PolicySet
 
 
 class ApprovalUse(Struct, frozen=True, kw_only=True):
@@ -28,6 +40,8 @@ class ApprovalUse(Struct, frozen=True, kw_only=True):
     """The one that it may use up, if it is for exactly this call; ``any``: whichever is."""
 
 
+QUESTION = ApprovalUse(asks=False, uses=None)
+"""A question: it leaves approvals alone."""
 CALL = ApprovalUse()
 """A call that runs when it is granted: it asks, and when it is made again it uses the answer."""
 
@@ -79,6 +93,74 @@ def reach(
         return within
     used = approvals.use(approval, journal.now, decision.revision)
     return replace(within, approval=used)
+
+
+def recorded(
+    journal: Journal,
+    ruling: Ruling,
+    verdict: Verdict,
+    digest: Digest,
+    lease_until: int,
+    status: str | None = None,
+    labels: Sequence[str] = (),
+) -> Admission:
+    """Write what was worked out; first the record is tried, as only that can be refused.
+
+    Args:
+        journal: the transaction.
+        ruling: what policy makes of the call.
+        verdict: from ``reach``.
+        digest: what an approval of it is bound to.
+        lease_until: when its outcome is due, if it is granted; 0: nobody reports one.
+        status: of the record.
+        labels: those that the record puts on the session.
+    """
+    t, approval = journal.t, verdict.approval
+    rewritten = ruling.ran is not ruling.request
+    admission = Admission(
+        id=ActionId(journal.new_id("a")),
+        granted=verdict.granted,
+        decision=verdict.decision,
+        position=-1,
+        digest=digest,
+        approval=None if approval is None else approval.id,
+        lease_until=lease_until if verdict.granted else 0,
+        arguments=ruling.ran.arguments if rewritten and verdict.granted else None,
+        retry_at=verdict.retry_at,
+    )
+    written = journal.append_decision(admission, ruling, verdict.arrivals, status, labels)
+    if written.decision is not admission.decision:
+        return written
+    if verdict.closed is not None:
+        journal.move(verdict.closed)
+    if approval is not None:
+        t.put_approval(approval)
+    if verdict.granted:
+        for _, key, arrival in verdict.arrivals:
+            t.put_arrival(key, arrival)
+    return written
+
+
+def refused(
+    journal: Journal,
+    request: AccessRequest,
+    policies: PolicySet,
+    reason: Reason,
+    status: str | None = None,
+) -> Admission:
+    """Refuse and record what no policy can allow, in every mode."""
+    decision = Decision(
+        effect=Effect.DENY, revision=policies.revision, reasons=(reason,), mode=policies.mode
+    )
+    ruling = unchanged(decision, request)
+    admission = Admission(
+        id=ActionId(journal.new_id("a")),
+        granted=False,
+        decision=decision,
+        position=-1,
+        digest=ledger.digest(request, ruling.arguments, policies.revision),
+    )
+    return journal.append_decision(admission, ruling, status=status)
 
 
 def _held(journal: Journal, ruling: Ruling, digest: Digest, use: ApprovalUse) -> Verdict:

@@ -168,6 +168,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """
     body_optional: bool = False
     """Whether the body may be left out; the call then has ``body`` None."""
+    wrong_media: int = 415
+    """Status of the refusal of a body that is not declared to be JSON."""
     query: type[Struct] | None = None
     """Type of the query, decoded leniently from text; None where no query is taken."""
     reply: Any = None
@@ -206,6 +208,7 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         *,
         headers: Mapping[str, str] | None = None,
         members: Mapping[str, Any] | None = None,
+        type_uri: str | None = None,
     ) -> None:
         """Describe what went wrong.
 
@@ -215,18 +218,20 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
             detail: what happened and what to do next, for people.
             headers: to send with it.
             members: extension members of the document; none of those of ``ProblemBody``.
+            type_uri: where a standard prescribes the ``type``; None: one of Remit's, by ``code``.
         """
         self.status = status
         self.code = code
         self.detail = detail
         self.headers = dict(headers or {})
         self.members = dict(members or {})
+        self.type_uri = type_uri or f"urn:remit:problem:{code}"
         super().__init__(f"{status} {code}: {detail}")
 
     def document(self, request_id: str) -> dict[str, Any]:
         """The JSON object to send."""
         return {
-            "type": f"urn:remit:problem:{self.code}",
+            "type": self.type_uri,
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,

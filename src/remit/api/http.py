@@ -67,10 +67,13 @@ class HttpApi:
         Raises:
             ConnectionError: the answer broke off, or nobody is there any more to read it.
         """
+        connection = cast(_Connection, request.protocol)
+        connection.answering = True
         self.active += 1
         try:
             return await self._answered(request, monotonic(), self._request_id(request))
         finally:
+            connection.answering = False
             self.active -= 1
 
     async def _answered(
@@ -168,7 +171,7 @@ class HttpApi:
             )
         if not _is_json(headers.get("Content-Type", "")):
             raise Problem(
-                415,
+                route.wrong_media,
                 "unsupported-media-type",
                 f"Send JSON in UTF-8, with Content-Type: {JSON_MEDIA}.",
                 headers={"Accept": JSON_MEDIA},
@@ -312,6 +315,12 @@ class HttpServer(Server):
         self.api = api
         self.most = limits.connections
 
+    def close_idle(self) -> None:
+        """Close the connections on which nothing is being answered."""
+        for connection in self.connections:
+            if not cast(_Connection, connection).answering:
+                connection.force_close()
+
     def __call__(self) -> RequestHandler:
         """The protocol object of one new connection."""
         return _Connection(self, loop=self._loop, **self._kwargs)
@@ -325,6 +334,7 @@ class _Connection(RequestHandler):
     def __init__(self, server: HttpServer, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._server = server
+        self.answering = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if len(self._server.connections) >= self._server.most:

@@ -103,6 +103,8 @@ class Replay:
             self._check_granted(position, record)
         for limit in record.limits:
             self._count(position, limit, record.at * 1000)
+        if record.status == "evaluated":
+            return  # nobody was to report an outcome, so none is missing
         self.open[action] = UnsettledAction(
             position, action, record.session, record.digest, record.lease
         )
