@@ -238,15 +238,12 @@ async def bootstrap(call: Call) -> Reply:
 async def delegate(call: Call) -> Reply:
     """Mint a delegation token for the API key that the caller shows."""
     asked: NewDelegation = call.body or NewDelegation()
-    identity = call.identity
-    if identity.principal.kind != "agent" or not identity.credential.startswith("key:"):
+    shown = CredentialId(call.identity.credential.removeprefix("key:"))
+    credential = await call.parts.read(lambda t: t.credential(shown))
+    if credential is None or credential.kind != "agent":
         raise Problem(
             403, "not-delegable", "Only an agent's API key can be delegated; show that key."
         )
-    wanted = CredentialId(identity.credential.removeprefix("key:"))
-    credential = await call.parts.read(lambda t: t.credential(wanted))
-    if credential is None:
-        raise _not_found(f"There is no credential {wanted}.")
     now, longest = call.parts.clock(), call.parts.config.identity.delegation_lifetime
     until = now + min(asked.expires_in or longest, longest) * _SECOND
     narrowing = narrowing_of(tools=asked.tools, sessions=asked.sessions, until=until)
