@@ -37,7 +37,7 @@ class Running:
         self, folder: Path, *arguments: str, environ: dict[str, str] | None = None
     ) -> None:
         self.log = folder / "serve.log"
-        with self.log.open("ab") as log:
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "remit", "serve", *arguments],
                 cwd=folder,
@@ -139,7 +139,6 @@ def test_the_first_admin_is_invited_until_there_is_one(folder: Path) -> None:
             assert "key" not in answer or answer["key"] not in server.log.read_text()
         connection.close()
         assert server.end() == 0
-        server.log.write_text("")
     with running(folder) as server:
         assert "bootstrap" not in server.log.read_text()
 

@@ -90,7 +90,7 @@ class RunningServer:
         for listening in self._listening:
             listening.close()
         self.parts.changes.drain()
-        self._http.pre_shutdown()
+        self._http.close_idle()
         deadline = monotonic() + self.parts.config.server.drain
         while self._api.active and monotonic() < deadline:
             await asyncio.sleep(0.01)
