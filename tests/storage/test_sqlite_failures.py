@@ -504,3 +504,41 @@ def test_where_a_hash_is():
         for number in range(40):
             last = ((number + 1) << level) - 1
             assert locate(merkle.stored_index(level, number)) == (last, level)
+
+
+# The words for errors.
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "advice"),
+    [
+        ("SQLITE_BUSY", StoreLocked, "Stop that process"),
+        ("SQLITE_PROTOCOL", StoreLocked, "Stop that process"),
+        ("SQLITE_FULL", StoreFull, "Free some space"),
+        ("SQLITE_IOERR_WRITE", StoreFull, "Free some space"),
+        ("SQLITE_IOERR_SHMSIZE", StoreFull, "Free some space"),
+        ("SQLITE_READONLY", StoreReadOnly, "write permission"),
+        ("SQLITE_PERM", StoreReadOnly, "write permission"),
+        ("SQLITE_CORRUPT", StoreCorrupt, "go on with a backup"),
+        ("SQLITE_NOTADB", StoreCorrupt, "go on with a backup"),
+        ("SQLITE_IOERR_FSYNC", StoreError, "Check the disk"),
+        ("SQLITE_CANTOPEN", StoreError, "Check the disk"),
+    ],
+)
+def test_every_error_has_its_advice(tmp_path, code, kind, advice):
+    error = sqlite3.OperationalError("what SQLite says")
+    error.sqlite_errorcode = getattr(sqlite3, code)
+    error.sqlite_errorname = code
+    translated = schema.translate(error, tmp_path / "remit.db")
+    assert type(translated) is kind
+    assert str(tmp_path / "remit.db") in str(translated)
+    assert "Nothing was written" in str(translated) or kind is StoreCorrupt
+    assert advice in str(translated)
+    assert "what SQLite says" in str(translated)
+    assert code in str(translated)
+
+
+def test_a_file_system_without_shared_memory(tmp_path):
+    """SQLite's own VFS for such places stands in for a network file system."""
+    with pytest.raises(StoreError, match="Put it on a local disk"):
+        SqliteStore(tmp_path / "remit.db", vfs="unix-dotfile")
