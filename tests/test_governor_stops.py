@@ -234,8 +234,8 @@ def test_an_agent_neither_stops_nor_resumes() -> None:
 
 def test_a_stop_that_does_not_fit_into_a_record_is_refused() -> None:
     world = World()
+    by = replace(world.person("grace"), roles=tuple(f"role-{number}" for number in range(9000)))
     with pytest.raises(InvalidRequest, match="nothing was stopped"):
-        by = replace(world.person("grace"), roles=tuple("role-%d" % n for n in range(9000)))
         world.do(world.governor.stop, "all", "", by)
     assert query(world, world.open()).granted
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from remit.audit.record import Record, RecordedLimit
+from remit.audit.record import Record, RecordedLimit, RecordedPrincipal, RecordedStop
 from remit.audit.replay import Discrepancy, Replay
 
 
@@ -88,7 +88,7 @@ def test_an_action_id_is_decided_on_once() -> None:
 
 
 def test_time_does_not_go_back() -> None:
-    stops = [Record(kind="stop", at=at) for at in (5, 5, 4, 5, 6)]
+    stops = [Record(kind="policy", at=at) for at in (5, 5, 4, 5, 6)]
     assert codes(*stops) == [(2, "clock")]
 
 
@@ -159,3 +159,44 @@ def test_rate_limits_of_many_keys_are_forgotten_when_they_are_over() -> None:
     many = [limited(n, first + n * 1000, f"rate/burst/{n}") for n in range(10_001)]
     burst = [limited(20_000 + n, many[-1].at, "rate/burst/10000") for n in range(3)]
     assert codes(*many, *burst) == [(10_003, "rate-limit")]
+
+
+def stop(status: str | None, name: str = "st-1", **fields: Any) -> Record:
+    told = RecordedStop(**{"id": name, "scope": "agent", "value": "planner-bot", **fields})
+    return Record(kind="stop", at=1, status=status, stop=told)
+
+
+CHAIN = (RecordedPrincipal(id="inventory-bot"), RecordedPrincipal(id="planner-bot"))
+
+
+def test_nothing_that_is_stopped_is_let_through() -> None:
+    let = {"principal": CHAIN, "tool": "db.query", "mode": "shadow"}
+    assert codes(
+        stop("stopped"),
+        decision(granted=False, effect="deny", **let),
+        decision("a-2", **let),
+        decision("a-3", principal=CHAIN[:1]),
+        decision("a-4"),
+        stop("resumed"),
+        decision("a-5", **let),
+        stop("stopped", scope="tool", value="db.*"),
+        decision("a-6", status="evaluated", **let),
+        stop("stopped", "st-2", scope="session", value="s"),
+        decision("a-7"),
+        decision("a-8", session=None),
+    ) == [
+        (2, "stopped-but-granted"),
+        (8, "stopped-but-granted"),
+        (10, "stopped-but-granted"),
+    ]
+
+
+def test_stop_records_are_whole_and_in_order() -> None:
+    assert codes(
+        stop("resumed"),
+        stop("stopped"),
+        stop("resumed"),
+        stop("resumed"),
+        stop(None),
+        Record(kind="stop", at=1, status="stopped"),
+    ) == [(0, "stop"), (3, "stop"), (4, "incomplete"), (5, "incomplete")]

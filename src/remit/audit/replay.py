@@ -2,7 +2,7 @@
 
 The tree and the signature say that nobody changed the log; this says that what it tells holds
 together: nothing ran without a record that let it, each outcome belongs to one decision, an
-approval was used once, the clock never went back, the rate limits were kept.
+approval was used once, the clock never went back, the rate limits and the stops were kept.
 
 Memory grows with what is open at a time (actions without outcome, approvals not used), and by 16
 bytes for each decision, to know its id again.
@@ -16,7 +16,10 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from remit import stops
 from remit.audit.record import Record, RecordedLimit
+from remit.model import Principal, SessionId
+from remit.stops import Stop, StopId, Subject
 
 _LIMITS_KEPT = 10_000
 _BUCKETS = 256
@@ -61,6 +64,7 @@ class Replay:
         self._expired: dict[str, UnsettledAction] = {}
         self._approved: dict[str, str | None] = {}
         self._arrivals: dict[str, int] = {}
+        self._stops: dict[str, Stop] = {}
         self._seen = _Seen()
 
     def see(self, position: int, record: Record) -> None:
@@ -83,6 +87,8 @@ class Replay:
             self._outcome(position, record)
         elif kind == "approval":
             self._approval(position, record)
+        elif kind == "stop":
+            self._stop(position, record)
 
     def finish(self) -> None:
         """Report what can only be told at the end: ids of decisions that were used twice."""
@@ -99,6 +105,8 @@ class Replay:
         self._seen.add(action, position)
         if not record.granted:
             return
+        if self._stops:
+            self._check_stops(position, record)
         if record.mode != "shadow":
             self._check_granted(position, record)
         for limit in record.limits:
@@ -121,6 +129,35 @@ class Replay:
             )
         if record.approval is not None:
             self._use(position, record.approval, record.digest)
+
+    def _check_stops(self, position: int, record: Record) -> None:
+        """Whether a stop covered what was let through. Delegation is not seen across sessions."""
+        acting: Principal | None = None
+        for link in reversed(record.principal):
+            acting = Principal(id=link.id, kind=link.kind, on_behalf_of=acting)
+        subject = Subject(
+            principal=acting or Principal(id=""),
+            sessions=(SessionId(record.session or ""),),
+            tool=record.tool or "",
+        )
+        stop = stops.find(self._stops.values(), subject)
+        if stop is not None:
+            self._report(
+                position,
+                "stopped-but-granted",
+                f"{stops.described(stop)} was stopped ({stop.id}) and it was let through",
+            )
+
+    def _stop(self, position: int, record: Record) -> None:
+        told = record.stop
+        if told is None or record.status not in ("stopped", "resumed"):
+            self._report(position, "incomplete", "a stop record must name the stop and its state")
+        elif record.status == "stopped":
+            self._stops[told.id] = Stop(
+                id=StopId(told.id), scope=told.scope, value=told.value, reason="", by="", at=0
+            )
+        elif self._stops.pop(told.id, None) is None:
+            self._report(position, "stop", f"it lifts the stop {told.id}, which was not in force")
 
     def _use(self, position: int, approval: str, digest: str | None) -> None:
         if approval not in self._approved:
