@@ -30,12 +30,9 @@ CREATE TABLE records (
     position INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
     tree BLOB NOT NULL,      -- the Merkle hashes this record added, 32 bytes each, lowest first
-    body BLOB NOT NULL       -- the exact bytes whose hash is the leaf
-) STRICT;
-CREATE TABLE sealed (        -- erasable: what records commit to but do not contain
-    position INTEGER PRIMARY KEY REFERENCES records (position),
-    salt BLOB NOT NULL,
-    canonical BLOB NOT NULL
+    body BLOB NOT NULL,      -- the exact bytes whose hash is the leaf
+    salt BLOB,               -- erasable, as is the next: what the body commits to but does not
+    canonical BLOB           -- contain; last, so that reading a body does not read them
 ) STRICT;
 -- Ids are random. Rows in order of arrival keep what one commit changes on few pages.
 CREATE TABLE sessions (
@@ -51,8 +48,8 @@ CREATE TABLE actions (
     open INTEGER NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
-CREATE INDEX open_actions_by_session ON actions (session, lease_until) WHERE open;
-CREATE INDEX open_actions_by_lease ON actions (lease_until) WHERE open;
+-- Only what is open is in it, so that a sweep over all sessions can read the whole of it.
+CREATE INDEX open_actions ON actions (session, lease_until) WHERE open;
 CREATE TABLE arrivals (
     key TEXT PRIMARY KEY,
     at INTEGER NOT NULL

@@ -216,7 +216,9 @@ class SqliteSnapshot:
 
     def values(self, position: int) -> SealedValues | None:
         """The erasable values of a record; None when it has none or they were erased."""
-        row = self._row("SELECT salt, canonical FROM sealed WHERE position = ?", position)
+        row = self._row(
+            "SELECT salt, canonical FROM records WHERE position = ? AND salt IS NOT NULL", position
+        )
         return SealedValues(salt=row[0], canonical=row[1]) if row else None
 
     def checkpoint(self) -> bytes | None:

@@ -39,14 +39,13 @@ _NEVER = 1 << 63
 class _Writes:
     """Rows not yet given to SQLite."""
 
-    __slots__ = ("actions", "arrivals", "records", "replies", "sealed", "sessions")
+    __slots__ = ("actions", "arrivals", "records", "replies", "sessions")
 
     def __init__(self) -> None:
         self.sessions: dict[SessionId, tuple[str, bytes]] = {}
         self.actions: dict[ActionId, tuple[str, str, int, bool, bytes]] = {}
         self.arrivals: dict[str, tuple[str, int]] = {}
-        self.records: list[tuple[int, int, bytes, bytes]] = []
-        self.sealed: list[tuple[int, bytes, bytes]] = []
+        self.records: list[tuple[int, int, bytes, bytes, bytes | None, bytes | None]] = []
         self.replies: dict[str, tuple[str, int, bytes, bytes]] = {}
 
     def take(self, other: _Writes) -> None:
@@ -63,9 +62,6 @@ class _Writes:
         if other.records:
             self.records += other.records
             other.records.clear()
-        if other.sealed:
-            self.sealed += other.sealed
-            other.sealed.clear()
         if other.replies:
             self.replies.update(other.replies)
             other.replies.clear()
@@ -75,16 +71,13 @@ class _Writes:
         self.actions.clear()
         self.arrivals.clear()
         self.records.clear()
-        self.sealed.clear()
         self.replies.clear()
 
     def flush(self, connection: sqlite3.Connection) -> None:
         """Give all rows to SQLite."""
         many = connection.executemany
         if self.records:
-            many("INSERT INTO records VALUES (?, ?, ?, ?)", self.records)
-        if self.sealed:
-            many("INSERT INTO sealed VALUES (?, ?, ?)", self.sealed)
+            many("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", self.records)
         if self.sessions:
             many(
                 "INSERT INTO sessions (id, body) VALUES (?, ?) "
@@ -441,10 +434,8 @@ class SqliteTransaction(SqliteSnapshot):
         """Append one record to the log, extend the tree by it, and return its position."""
         position = self._size
         hashes = merkle.append(position, merkle.leaf_hash(body), self._known_hashes)
-        own = self._own
-        own.records.append((position, at, b"".join(hashes), body))
-        if values is not None:
-            own.sealed.append((position, values.salt, values.canonical))
+        salt, canonical = (None, None) if values is None else (values.salt, values.canonical)
+        self._own.records.append((position, at, b"".join(hashes), body, salt, canonical))
         self._tree.update(enumerate(hashes, merkle.stored_count(position)))
         self._size = position + 1
         self._time = at
@@ -453,7 +444,11 @@ class SqliteTransaction(SqliteSnapshot):
     def erase(self, position: int) -> bool:
         """Erase the values of a record; False when there were none. The record stays."""
         self._spill()
-        cursor = self._connection.execute("DELETE FROM sealed WHERE position = ?", (position,))
+        cursor = self._connection.execute(
+            "UPDATE records SET salt = NULL, canonical = NULL "
+            "WHERE position = ? AND salt IS NOT NULL",
+            (position,),
+        )
         self.erased = self.erased or cursor.rowcount > 0
         return cursor.rowcount > 0
 
