@@ -145,6 +145,41 @@ def test_many_threads_decide_alike():
     assert wrong == []
 
 
+@pytest.mark.parametrize(
+    ("written", "when", "effect"),
+    [
+        ("sql", "sql(args.q).read_only", Effect.DENY),
+        ("sql:mysql", "sql(args.q).read_only", Effect.ALLOW),
+        ("sql:mysql?", "!has(args.q) || sql(args.q).read_only", Effect.ALLOW),
+        ("sql:mysql", "[1].all(x, sql(args['q']).read_only)", Effect.ALLOW),
+        ("sql:mysql", "sql(args.q, 'postgres').read_only", Effect.DENY),
+        ("sql:mysql", "sql(args.other).read_only", Effect.DENY),
+        ("sql:mysql", "sql('select `a` from t').read_only", Effect.DENY),
+    ],
+)
+def test_a_declared_dialect_is_the_one_that_conditions_read_in(written, when, effect):
+    from remit.policy import explain
+
+    policies = policy(
+        f"tools:\n  - {{match: t, arguments: {{q: '{written}', other: sql}}}}\n"
+        f'rules:\n  - {{id: a, tools: t, effect: allow, when: "{when}"}}\n'
+    )
+    arguments = {"q": "select `a` from t", "other": "select `a` from t"}
+    decision = ask(policies, "t", arguments)
+    assert decision.effect is effect, decision.reasons
+    explanation = explain(policies, request("t", arguments, policies=policies), facts())
+    assert explanation.decision == decision
+
+
+def test_a_rewrite_reads_in_the_declared_dialect_too():
+    policies = policy(
+        "tools:\n  - {match: t, arguments: {q: 'sql:mysql'}}\n"
+        "rules:\n  - {id: a, tools: t, effect: allow,"
+        " obligations: [{rewrite: {args.n: sql(args.q).statements}}]}\n"
+    )
+    assert ask(policies, "t", {"q": "select `a` from t"}).obligations[0].value == 1
+
+
 # Probe P23: rules emptied at run time through a public object
 
 

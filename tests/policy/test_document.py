@@ -530,6 +530,7 @@ def test_an_open_default_must_be_accepted():
             "outside this document",
             "$defs",
         ),
+        ("  - {match: db.query, arguments: {q: «'sql:postgrez'»}}\n", "no such dialect", None),
         ("  - {match: db.query, cost: {usd: «-1»}}\n", "-1 is less than 0", None),
         ("  - {match: db.query, cost: {usd: 1, «eur»: 1}}\n", "unknown key 'eur'", "The keys here"),
     ],

@@ -13,6 +13,7 @@ from remit import text
 from remit.model import Does, Fault, Location
 from remit.policy import patterns
 from remit.policy.document import ToolEntry, words
+from remit.policy.functions import READERS, UnreadableValue
 from remit.policy.reading import ReadDocument, closest
 
 ToolSchema: TypeAlias = Mapping[str, Any]
@@ -103,6 +104,7 @@ def _tools(read: ReadDocument, entry: ToolEntry, note: Callable[[Fault], None]) 
     """One ``Tool`` for each pattern of an entry."""
     labels, labels_at = _returned(read, entry, note)
     schema = _schema(read, entry, note)
+    _check_dialects(read, entry, note)
     sends = entry.sends
     fields: dict[str, Any] = {
         "declared": True,
@@ -119,6 +121,17 @@ def _tools(read: ReadDocument, entry: ToolEntry, note: Callable[[Fault], None]) 
     _check_argument_paths(read, entry, Tool(pattern="*", **fields).known_arguments, note)
     for word in words(entry.match):
         yield Tool(pattern=text.name(word), **fields)
+
+
+def _check_dialects(read: ReadDocument, entry: ToolEntry, note: Callable[[Fault], None]) -> None:
+    """A dialect must be one that the reader ``sql()`` knows."""
+    for name, written in (entry.arguments or {}).items():
+        _, _, dialect = written.removesuffix("?").partition("sql:")
+        if dialect:
+            try:
+                READERS["sql"].load()("select 1", dialect)
+            except (ImportError, UnreadableValue) as error:
+                note(read.fault(entry, ("arguments", name), f"no such dialect: {error}"))
 
 
 def _returned(

@@ -30,6 +30,7 @@ from remit.policy import python as py
 from remit.policy import statements as code
 from remit.policy.arguments import ArgumentFault, Expected
 from remit.policy.catalogue import Tool
+from remit.policy.dialects import in_dialect
 from remit.policy.evaluate import value_of
 from remit.policy.lower import lower
 from remit.policy.python import Bindings
@@ -226,7 +227,7 @@ class _Writer:
     def _rule(self, rule: Rule, index: int) -> ast.stmt:
         tests = [py.compare(py.constant(label), "in", py.name("labels")) for label in rule.after]
         if rule.condition is not None:
-            node = rule.condition.node
+            node = in_dialect(rule.condition.node, self._tool)
             tests.append(lower(node, restricts=rule.restricts, bindings=self._bindings))
         hit: list[ast.stmt] = [code.mark("matched", 1 << index)]
         for place, duty in enumerate(rule.duties):
@@ -242,7 +243,9 @@ class _Writer:
         """The value of an obligation. Rare enough for the reference evaluator."""
         known = (py.name("agent"), self._bind(self._tool), self._bind(self._constants))
         scope = py.call(self._bind(scope_of), *known, py.name("request"), py.name("facts"))
-        value = py.call(self._bind(value_of), self._bind(expression.node), scope)
+        value = py.call(
+            self._bind(value_of), self._bind(in_dialect(expression.node, self._tool)), scope
+        )
         return py.call(self._bind(canonical.check), value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +20,9 @@ from remit.policy.yaml import Source, YamlNode, YamlScalar
 
 Note = Callable[[Fault], None]
 _Check = Callable[[Node, Environment, list[ExpressionFault]], Any]
+
+
+_DIALECT = re.compile(":[a-z0-9_]+")
 
 
 class ConditionReader:
@@ -109,7 +113,8 @@ class ConditionReader:
         for schema in (self._schemas.get(pattern), tool.schema):
             fields |= from_schema(schema).fields or {}
         if tool.arguments is not None:
-            fields |= declared(tool.arguments).fields or {}
+            plain = {name: _DIALECT.sub("", kind) for name, kind in tool.arguments.items()}
+            fields |= declared(plain).fields or {}
         return Type("map", fields=MappingProxyType(fields)) if fields else MAP
 
 

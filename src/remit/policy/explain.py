@@ -26,7 +26,9 @@ from remit.model import (
     Reason,
 )
 from remit.policy.arguments import Expected
+from remit.policy.catalogue import Tool
 from remit.policy.comparison import ConditionError, MissingFact
+from remit.policy.dialects import in_dialect
 from remit.policy.evaluate import Scope, Trace, trace, value_of
 from remit.policy.policyset import PolicySet
 from remit.policy.render import render
@@ -162,7 +164,7 @@ class _Explainer:
                 if rule.phase is self._phase and rule.concerns_tool(name, tool):
                     if not rule.concerns_principal(agent, None if user is None else user.id):
                         self._miss(rule, agent, "principal", _principals(rule))
-                    elif self._counts(rule, agent, scope):
+                    elif self._counts(rule, agent, scope, tool):
                         covered = True
             uncovered = uncovered or not covered
         return self._policies.setting(self._phase).decision(
@@ -172,7 +174,7 @@ class _Explainer:
             uncovered=uncovered,
         )
 
-    def _counts(self, rule: Rule, agent: Principal, scope: Scope) -> bool:
+    def _counts(self, rule: Rule, agent: Principal, scope: Scope, tool: Tool) -> bool:
         """Whether a rule that concerns the agent matches, or fails, which counts as well."""
         for label in rule.after:
             if label not in self._facts.session.labels:
@@ -180,13 +182,13 @@ class _Explainer:
                 return False
         found = Trace(True, None, ())
         if rule.condition is not None:
-            found = trace(rule.condition.node, scope, rule.restricts)
-        if found.value is False:
-            assert rule.condition is not None
-            part, part_found = _first_false(rule.condition.node, scope, rule.restricts)
-            self._miss(rule, agent, "condition", part.text, part_found)
-            return False
-        error = found.error or self._oblige(rule, scope)
+            node = in_dialect(rule.condition.node, tool)
+            found = trace(node, scope, rule.restricts)
+            if found.value is False:
+                part, part_found = _first_false(node, scope, rule.restricts)
+                self._miss(rule, agent, "condition", part.text, part_found)
+                return False
+        error = found.error or self._oblige(rule, scope, tool)
         if error is None:
             self._decided[rule.order] = rule
         else:
@@ -205,14 +207,15 @@ class _Explainer:
         )
         return True
 
-    def _oblige(self, rule: Rule, scope: Scope) -> Exception | None:
+    def _oblige(self, rule: Rule, scope: Scope, tool: Tool) -> Exception | None:
         """Note the obligations of a rule; the error if one of their values cannot be had."""
         obligations = []
         for duty in rule.duties:
             value = duty.value
             if duty.expression is not None:
                 try:
-                    value = canonical.check(value_of(duty.expression.node, scope))
+                    node = in_dialect(duty.expression.node, tool)
+                    value = canonical.check(value_of(node, scope))
                 except (ConditionError, MissingFact, InvalidArgument) as error:
                     return error
             obligations.append(duty.bound(rule.id, value))
