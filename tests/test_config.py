@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,17 @@ def test_keys_are_found_where_they_are() -> None:
         ("i",): 7,
         ("i", "j"): 8,
     }
+
+
+def test_the_documented_file_has_the_defaults() -> None:
+    guide = Path(__file__).parents[1] / "docs" / "server.md"
+    block = guide.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
+    assert read(block) == read("")
+    everything = read(re.sub(r"(?m)^# (?=[\[a-z])", "", block))
+    assert everything.server.public_url == "https://remit.corp.com"
+    assert everything.server.tls is not None
+    named = set(key_lines(re.sub(r"(?m)^# (?=[\[a-z])", "", block)))
+    for table in Config.__struct_fields__:
+        fields = getattr(everything, table).__struct_fields__
+        if table not in ("identity", "webhooks", "telemetry"):
+            assert {(table, name) for name in fields} <= named
