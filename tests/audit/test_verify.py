@@ -224,7 +224,7 @@ def test_altered_documents_are_found() -> None:
 
 def test_documents_that_were_not_kept_are_left_out() -> None:
     odd = encode_record(Record(kind="policy", at=START))
-    tricky = encode_record(Record(kind="stop", at=START, note='"kind":"policy"'))
+    tricky = encode_record(Record(kind="session", at=START, note='"kind":"policy"'))
     assert verify(exported([odd, tricky, *BODIES], documents={})).verified
 
 
