@@ -230,9 +230,9 @@ class Reason(Struct, frozen=True, kw_only=True):
     """Why: one rule that matched, or a built-in reason, with its place and its words.
 
     Built-in rule ids of policy: ``default``, ``rule-error``, ``missing-fact``, ``unknown-agent``,
-    ``look-alike-name``. Of state: ``rate-limit``, ``obligation``, ``outcome-missing``,
-    ``session-unknown``, ``session-principal``, ``session-ended``, ``record-too-large``,
-    ``approval-rejected``, ``stopped``.
+    ``look-alike-name``, ``bad-arguments``. Of state: ``rate-limit``, ``obligation``,
+    ``outcome-missing``, ``session-unknown``, ``session-principal``, ``session-ended``,
+    ``record-too-large``, ``approval-rejected``, ``stopped``.
     """
 
     rule: str

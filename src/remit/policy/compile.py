@@ -42,7 +42,7 @@ MAX_REMEMBERED = 512
 """Most outcomes that one program remembers."""
 
 
-class Answer(Struct, frozen=True):
+class Evaluated(Struct, frozen=True):
     """What a program found, where more happened than that rules matched."""
 
     matched: int
@@ -51,7 +51,7 @@ class Answer(Struct, frozen=True):
     """Rule and obligation by index, and the value that was worked out for it."""
 
 
-Run: TypeAlias = Callable[[AccessRequest, Facts], "int | Answer | ArgumentFault"]
+Run: TypeAlias = Callable[[AccessRequest, Facts], "int | Evaluated | ArgumentFault"]
 
 
 class Program:
@@ -70,18 +70,18 @@ class Program:
         self._rules = tuple(rule for link in links for rule in link)
         self._setting = setting
 
-    def decide(self, answer: int | Answer | ArgumentFault) -> Decision:
+    def decide(self, answer: int | Evaluated | ArgumentFault) -> Decision:
         """The decision for an answer. One that only says which rules matched is remembered."""
         if isinstance(answer, ArgumentFault):
             return self._setting.refusal(answer.reason)
-        if isinstance(answer, Answer):
+        if isinstance(answer, Evaluated):
             return self._decide(answer)
-        decision = self._decide(Answer(answer))
+        decision = self._decide(Evaluated(answer))
         if len(self.decisions) < MAX_REMEMBERED:
             self.decisions[answer] = decision
         return decision
 
-    def _decide(self, answer: Answer) -> Decision:
+    def _decide(self, answer: Evaluated) -> Decision:
         failed = {index: FailedRule(self._rules[index], error) for index, error in answer.problems}
         matched = {
             index: rule
@@ -105,7 +105,7 @@ class Program:
             start = stop
         return False
 
-    def _obligations(self, matched: Mapping[int, Rule], answer: Answer) -> Iterator[Obligation]:
+    def _obligations(self, matched: Mapping[int, Rule], answer: Evaluated) -> Iterator[Obligation]:
         for rule in matched.values():
             for duty in rule.duties:
                 if duty.expression is None:
@@ -214,7 +214,7 @@ class _Writer:
                     statements.append(self._rule(rule, index))
                 index += 1
         matched, problems, values = py.name("matched"), py.name("problems"), py.name("values")
-        answer = py.call(self._bind(Answer), matched, problems, values)
+        answer = py.call(self._bind(Evaluated), matched, problems, values)
         return [
             code.put("matched", py.constant(certain)),
             code.put("problems", py.sequence([])),
@@ -262,4 +262,4 @@ def _fields(root: str) -> Callable[..., ast.expr]:
 _REQUEST, _FACTS = _fields("request"), _fields("facts")
 
 
-__all__ = ["Answer", "Program", "compile_program"]
+__all__ = ["Evaluated", "Program", "compile_program"]
