@@ -17,6 +17,7 @@ from remit.audit.record import (
     RecordedObligation,
     RecordedPrincipal,
     RecordedRule,
+    RecordedStop,
     commitment,
     encode_record,
     parse_record,
@@ -53,6 +54,7 @@ FULL = Record(
     rules=(RecordedRule(at="remit.yaml:12:5", effect="allow", id="reader-tools"),),
     session="s-1",
     status="ok",
+    stop=RecordedStop(id="st-1", scope="tool", value="db.*"),
     tool="db.query",
     trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 )
