@@ -125,8 +125,9 @@ class HttpApi:
             request_id=request_id,
             base_url=self._base_url(request),
         )
+        limit = asyncio.timeout(self._limits.request_time + route.waits)
         try:
-            async with asyncio.timeout(self._limits.request_time + route.waits) as limit:
+            async with limit:
                 return await route.handler(call)
         except TimeoutError:
             if not limit.expired():
