@@ -9,12 +9,13 @@ import time
 from typing import Any
 
 from remit.errors import InvalidArgument, OutcomeNotRecorded, Withheld
+from remit.guard.authority import Settled
 from remit.guard.calls import Granted, shortened
 from remit.guard.conversion import is_json_like, to_json
 from remit.guard.enforcement import Enforcement
-from remit.guard.refusals import withheld, withheld_text
+from remit.guard.refusals import withheld
 from remit.guard.steps import Flow
-from remit.model import Outcome, Settlement
+from remit.model import Outcome
 
 
 class RunningAction:
@@ -47,13 +48,14 @@ class RunningAction:
         except InvalidArgument:
             plain, shown = None, False
         try:
-            settlement = yield from self._settle(Outcome(status="ok", result=plain))
+            settled = yield from self._settle(Outcome(status="ok", result=plain))
         except OutcomeNotRecorded as error:
             error.result = value
             raise
+        settlement = settled.settlement
         if settlement.withheld:
-            raise withheld(withheld_text(self.tool, settlement), settlement)
-        unread = not shown and self._enforcement.has_result_rules(self.tool)
+            raise withheld(settled.refusal, settlement)
+        unread = (settled.unread or not shown) and settled.result_rules
         if unread or (settlement.redacted and not is_json_like(value)):
             raise Withheld(
                 f"{self.tool} ran and its outcome is recorded, but its result is withheld: policy "
@@ -74,12 +76,12 @@ class RunningAction:
             yield from self._cancelled(error)
             return
         try:
-            settlement = yield from self._settle(Outcome(status="error", error=shortened(error)))
+            settled = yield from self._settle(Outcome(status="error", error=shortened(error)))
         except OutcomeNotRecorded as problem:
             problem.error = error
             raise problem from error
-        if settlement.withheld:
-            raise withheld(withheld_text(self.tool, settlement), settlement) from None
+        if settled.settlement.withheld:
+            raise withheld(settled.refusal, settled.settlement) from None
 
     def not_run(self, reason: str) -> Flow[None]:
         """Record that it was admitted and did not run.
@@ -106,7 +108,7 @@ class RunningAction:
     def _given_up(self, why: str) -> Outcome:
         return Outcome(status="cancelled" if self.began else "not-run", error=why)
 
-    def _settle(self, outcome: Outcome) -> Flow[Settlement]:
+    def _settle(self, outcome: Outcome) -> Flow[Settled]:
         self._settled = True
         return self._enforcement.settle(self.granted, self._timed(outcome))
 

@@ -16,7 +16,7 @@ _MAX_PATH = 4096
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Who calls: the session and its principal, and the context that the host adds."""
+    """Who calls: the session, its principal as it was opened, the context that the host adds."""
 
     session: SessionId = SessionId("")
     principal: Principal = field(default_factory=lambda: Principal(id="nobody"))
@@ -31,6 +31,8 @@ class Granted(Struct, frozen=True, kw_only=True):
     admission: Admission
     started: int
     """Monotonic nanoseconds."""
+    looks_at_result: bool = False
+    """Whether the result has to pass policy, or puts labels on the session."""
 
 
 class PendingOutcome:

@@ -15,6 +15,7 @@ from remit.errors import ConfigError, InvalidRequest
 from remit.guard.binding import ToolSignature
 from remit.guard.checkpoints import Checkpointer, check_log
 from remit.guard.enforcement import Enforcement
+from remit.guard.local import LocalAuthority
 from remit.guard.opening import KEY_FILE, PUBLIC_FILE, STORE_FILE, beside, read_documents
 from remit.guard.permits import AsyncPermit, Permit
 from remit.guard.scope import SessionScope, current
@@ -39,12 +40,14 @@ class Guard:
     Open it with ``Guard.open``; it may be shared by any number of threads and event loops.
     """
 
-    def __init__(self, enforcement: Enforcement, source: Path, *, owns_store: bool) -> None:
-        """Join the parts; programs call ``Guard.open``."""
+    def __init__(
+        self, enforcement: Enforcement, local: LocalAuthority | None, source: Path | None
+    ) -> None:
+        """Join the parts; programs call ``Guard.open`` or ``Guard.connect``."""
         self._enforcement = enforcement
+        self._here = local
         self._source = source
         self._reloading = threading.Lock()
-        self._owns_store = owns_store
         self._open = True
         atexit.register(self.close)
 
@@ -83,43 +86,61 @@ class Guard:
         opened, owned = _store(store, beside(source, STORE_FILE))
         try:
             opened.read(check_log)
-            enforcement = Enforcement(
+            local = LocalAuthority(
                 store=opened,
+                owns_store=owned,
                 policies=policies,
                 clock=clock,
-                wait=wait,
                 checkpointer=Checkpointer(opened, signer, CHECKPOINT_INTERVAL),
             )
-            opened.write(enforcement.governor.adopt)
+            local.adopt(policies)
         except BaseException:
             if owned:
                 opened.close()
             raise
-        return cls(enforcement, source, owns_store=owned)
+        return cls(Enforcement(local, wait=wait), local, source)
 
     @property
     def policies(self) -> PolicySet:
-        """The policy in force. It cannot be changed, only replaced by ``reload``."""
-        return self._enforcement.policies
+        """The policy in force. It cannot be changed, only replaced by ``reload``.
+
+        Raises:
+            ConfigError: it is with a server.
+        """
+        return self._local.policies
 
     @property
     def store(self) -> Store:
-        """Where state and the log live."""
-        return self._enforcement.store
+        """Where state and the log live.
+
+        Raises:
+            ConfigError: they are with a server.
+        """
+        return self._local.store
+
+    @property
+    def _local(self) -> LocalAuthority:
+        if self._here is None:
+            raise ConfigError(
+                "This guard is connected to a server, which keeps policy, state and log; ask it."
+            )
+        return self._here
 
     def reload(self) -> PolicySet:
         """Read the policy again and put it in force, from the next call on.
 
         Raises:
-            ConfigError: it cannot be read. The policy in force stays.
+            ConfigError: it cannot be read, or is with a server. The policy in force stays.
             PolicyError: it is faulty. The policy in force stays.
             StoreError: it could not be recorded. The policy in force stays.
         """
+        local = self._local
+        assert self._source is not None
         with self._reloading:
             policies = load(read_documents(self._source))
-            if policies.revision != self.policies.revision:
-                self._enforcement.adopt(policies)
-        return self.policies
+            if policies.revision != local.policies.revision:
+                local.adopt(policies)
+        return local.policies
 
     @overload
     def tool(self, fn: Callable[P, R], /) -> Callable[P, R]: ...
@@ -236,9 +257,9 @@ class Guard:
                 f"{agent} would be started in a session of {outer.agent} (user {outer.user}) on "
                 f"behalf of {user}. Leave that session first, or delegate without naming a user."
             )
-        principal = self.policies.principal(agent, user=user if outer is None else None)
-        parent = None if outer is None else outer.id
-        stored = run(self.store, self._enforcement.open_session(principal, intent, parent))
+        parent, person = (None, user) if outer is None else (outer.id, None)
+        authority = self._enforcement.authority
+        stored = run(authority.open_session(agent, person, intent, parent))
         inherited = {} if outer is None else outer.context
         return SessionScope(
             self._enforcement,
@@ -260,7 +281,7 @@ class Guard:
         Raises:
             InvalidRequest: there is no such session, or it has ended.
         """
-        stored = self.store.read(lambda view: view.session(SessionId(session)))
+        stored = run(self._enforcement.authority.session(SessionId(session)))
         if stored is None or stored.ended_at is not None:
             what = "there is no such session" if stored is None else "it has ended"
             raise InvalidRequest(f"session {session} cannot be resumed: {what}; open a new one")
@@ -282,12 +303,11 @@ class Guard:
         if not was_open:
             return
         atexit.unregister(self.close)
-        store, enforcement = self.store, self._enforcement
+        enforcement = self._enforcement
         problems: list[Exception] = []
         steps: tuple[Callable[[], None], ...] = (
-            lambda: run(store, enforcement.recover_all()),
-            lambda: store.write(enforcement.checkpointer.sign),
-            lambda: store.close() if self._owns_store else None,
+            lambda: run(enforcement.recover_all()),
+            enforcement.authority.close,
         )
         for step in steps:
             try:

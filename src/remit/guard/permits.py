@@ -96,7 +96,7 @@ class Permit(_AskedPermit):
         Raises:
             Refused: it may not be done, or not yet.
         """
-        run(self._enforcement.store, self._entering())
+        run(self._entering())
         return self
 
     def __exit__(
@@ -114,7 +114,7 @@ class Permit(_AskedPermit):
         if isinstance(error, GeneratorExit):
             self._drop()
         else:
-            run(self._enforcement.store, self._leaving(error))
+            run(self._leaving(error))
 
 
 class AsyncPermit(_AskedPermit):
@@ -126,7 +126,7 @@ class AsyncPermit(_AskedPermit):
         Raises:
             Refused: it may not be done, or not yet.
         """
-        await run_async(self._enforcement.store, self._entering())
+        await run_async(self._entering())
         return self
 
     async def __aexit__(
@@ -144,4 +144,4 @@ class AsyncPermit(_AskedPermit):
         if isinstance(error, GeneratorExit):
             self._drop()
         else:
-            await run_async(self._enforcement.store, self._leaving(error))
+            await run_async(self._leaving(error))

@@ -12,15 +12,12 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from msgspec.structs import replace
-
 from remit import canonical
 from remit.errors import RemitError
 from remit.guard.calls import Caller
 from remit.guard.enforcement import Enforcement
 from remit.guard.steps import run, run_async
 from remit.model import Principal, Session, SessionId
-from remit.policy import PolicySet
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,6 +58,7 @@ class SessionScope:
         id: its id; ``Guard.resume`` takes it.
         agent: the agent that acts in it.
         user: the person at the end of its chain, or None.
+        principal: who acts, as it was when the session was opened.
     """
 
     def __init__(
@@ -80,23 +78,14 @@ class SessionScope:
         self.context: Mapping[str, Any] = canonical.check(dict(context or {}), "context")
         self.trace = trace
         self.outer: SessionScope | None = None
-        self._stored = stored.principal
+        self.principal: Principal = stored.principal
         self._keep = keep
         self._token: contextvars.Token[SessionScope | None] | None = None
-        self._principal: tuple[PolicySet, Principal] | None = None
-
-    @property
-    def principal(self) -> Principal:
-        """Who acts, with the roles that the policy in force gives to everyone along the chain."""
-        policies = self.enforcement.policies
-        if self._principal is None or self._principal[0] is not policies:
-            self._principal = (policies, _refreshed(policies, self._stored))
-        return self._principal[1]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What the session has seen so far, read from the store."""
-        stored = self.enforcement.store.read(lambda view: view.session(self.id))
+        """What the session has seen so far, read from the store or asked of the server."""
+        stored = run(self.enforcement.authority.session(self.id))
         return () if stored is None else stored.labels
 
     def delegate(
@@ -111,9 +100,7 @@ class SessionScope:
             InvalidRequest: this session has ended, or delegation would go too deep.
             Unavailable: the store did not answer.
         """
-        principal = self.enforcement.policies.principal(agent)
-        opened = self.enforcement.open_session(principal, intent, self.id)
-        stored = run(self.enforcement.store, opened)
+        stored = run(self.enforcement.authority.open_session(agent, None, intent, self.id))
         return SessionScope(
             self.enforcement, stored, context={**self.context, **(context or {})}, trace=self.trace
         )
@@ -135,7 +122,7 @@ class SessionScope:
         Raises:
             Unavailable: the store did not answer; the session is still open.
         """
-        run(self.enforcement.store, self.enforcement.end_session(self.id))
+        run(self.enforcement.end_session(self.id))
 
     def __enter__(self) -> SessionScope:
         self._enter()
@@ -171,7 +158,7 @@ class SessionScope:
         if self._keep:
             return
         try:
-            await run_async(self.enforcement.store, self.enforcement.end_session(self.id))
+            await run_async(self.enforcement.end_session(self.id))
         except RemitError as problem:
             if error is None:
                 raise
@@ -191,10 +178,3 @@ class SessionScope:
         except ValueError:
             # Left in another context than it was entered in, as generator fixtures do.
             _current.set(self.outer)
-
-
-def _refreshed(policies: PolicySet, stored: Principal) -> Principal:
-    caller = stored.on_behalf_of
-    if caller is not None and caller.kind != "person":
-        return replace(policies.principal(stored.id), on_behalf_of=_refreshed(policies, caller))
-    return policies.principal(stored.id, user=None if caller is None else caller.id)

@@ -15,26 +15,23 @@ from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from remit.storage import Snapshot, Store, Transaction, bridge
+from remit.storage import bridge
 
 T = TypeVar("T")
 
 
-class Write(Struct, frozen=True):
-    """Run ``work`` in a durable transaction and answer with its value.
+class Ask(Struct, frozen=True):
+    """Something that takes time and has an answer: a transaction, a request to a server.
 
-    ``abandoned`` is called with the finished future when whoever waited was cancelled or
-    interrupted: the transaction may have committed all the same.
+    Either blocking (``perform``), or begun without blocking (``begin``); where the second is
+    missing, the first runs in a thread.
     """
 
-    work: Callable[[Transaction], Any]
+    perform: Callable[[], Any]
+    begin: Callable[[], Future[Any]] | None = None
     abandoned: Callable[[Future[Any]], None] | None = None
-
-
-class Read(Struct, frozen=True):
-    """Run ``work`` on a consistent view and answer with its value."""
-
-    work: Callable[[Snapshot], Any]
+    """Called with the finished future when whoever waited was cancelled or interrupted: it may
+    have happened all the same."""
 
 
 class Pause(Struct, frozen=True):
@@ -43,17 +40,17 @@ class Pause(Struct, frozen=True):
     seconds: float
 
 
-Step: TypeAlias = "Write | Read | Pause"
+Step: TypeAlias = "Ask | Pause"
 Flow: TypeAlias = Generator[Step, Any, T]
 
 
-def run(store: Store, flow: Flow[T]) -> T:
+def run(flow: Flow[T]) -> T:
     """Carry out a flow, blocking the calling thread."""
     try:
         step = next(flow)
         while True:
             try:
-                answer = _perform(store, step)
+                answer = _perform(step)
             except BaseException as error:  # noqa: BLE001 - the flow decides what it means
                 step = flow.throw(error)
             else:
@@ -63,34 +60,32 @@ def run(store: Store, flow: Flow[T]) -> T:
         return result
 
 
-def _perform(store: Store, step: Step) -> Any:
-    if isinstance(step, Write):
-        try:
-            return store.write(step.work)
-        except Exception:
-            raise
-        except BaseException as interrupt:
-            _tell(step, interrupt)
-            raise
-    if isinstance(step, Read):
-        return store.read(step.work)
-    return time.sleep(step.seconds)
+def _perform(step: Step) -> Any:
+    if isinstance(step, Pause):
+        return time.sleep(step.seconds)
+    try:
+        return step.perform()
+    except Exception:
+        raise
+    except BaseException as interrupt:
+        _tell(step, interrupt)
+        raise
 
 
-def _tell(step: Write, interrupt: BaseException) -> None:
+def _tell(step: Ask, interrupt: BaseException) -> None:
     if step.abandoned is not None:
         future: Future[Any] = Future()
         future.set_exception(interrupt)
         step.abandoned(future)
 
 
-async def run_async(store: Store, flow: Flow[T]) -> T:
+async def run_async(flow: Flow[T]) -> T:
     """Carry out a flow without blocking the event loop."""
     try:
         step = next(flow)
         while True:
             try:
-                answer = await _perform_async(store, step)
+                answer = await _perform_async(step)
             except BaseException as error:  # noqa: BLE001 - the flow decides what it means
                 step = flow.throw(error)
             else:
@@ -100,15 +95,15 @@ async def run_async(store: Store, flow: Flow[T]) -> T:
         return result
 
 
-async def _perform_async(store: Store, step: Step) -> Any:
-    if isinstance(step, Write):
-        future = store.submit(step.work)
-        try:
-            return await bridge.result(future)
-        except (asyncio.CancelledError, GeneratorExit):
-            if step.abandoned is not None:
-                future.add_done_callback(step.abandoned)
-            raise
-    if isinstance(step, Read):
-        return await asyncio.to_thread(store.read, step.work)
-    return await asyncio.sleep(step.seconds)
+async def _perform_async(step: Step) -> Any:
+    if isinstance(step, Pause):
+        return await asyncio.sleep(step.seconds)
+    if step.begin is None:
+        return await asyncio.to_thread(step.perform)
+    future = step.begin()
+    try:
+        return await bridge.result(future)
+    except (asyncio.CancelledError, GeneratorExit):
+        if step.abandoned is not None:
+            future.add_done_callback(step.abandoned)
+        raise

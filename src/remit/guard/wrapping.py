@@ -80,11 +80,11 @@ class GovernedTool:
 
     def run(self, flow: Flow[Any]) -> Any:
         """Carry out a flow, blocking."""
-        return run(self.enforcement.store, flow)
+        return run(flow)
 
     async def run_async(self, flow: Flow[Any]) -> Any:
         """Carry out a flow in an event loop."""
-        return await run_async(self.enforcement.store, flow)
+        return await run_async(flow)
 
     def holds_items(self, action: RunningAction) -> bool:
         """Whether the items of a generator are held back until its whole result was decided on.
@@ -92,7 +92,7 @@ class GovernedTool:
         So it is when policy looks at this tool's result, or when the result puts labels on the
         session: an item handed out before that would be used by a session without them.
         """
-        return self.enforcement.looks_at_result(action.granted)
+        return action.granted.looks_at_result
 
 
 def govern(tool: GovernedTool, fn: Callable[..., Any], signature: inspect.Signature) -> Any:
