@@ -15,7 +15,7 @@ from typing import NamedTuple
 from remit.model import RateLimit
 
 
-class Verdict(NamedTuple):
+class Fit(NamedTuple):
     """Whether the calls fit."""
 
     arrival: int | None
@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
     """When they would fit. None: they fit now, or never will."""
 
 
-def admit(arrival: int | None, now: int, limit: RateLimit, cost: int = 1) -> Verdict:
+def admit(arrival: int | None, now: int, limit: RateLimit, cost: int = 1) -> Fit:
     """Whether ``cost`` calls at ``now`` keep within ``limit``.
 
     In any window of length W at most ``burst + W * calls / period`` calls are allowed, never one
@@ -38,14 +38,14 @@ def admit(arrival: int | None, now: int, limit: RateLimit, cost: int = 1) -> Ver
         cost: how many calls, at least 1.
     """
     if limit.calls < 1 or cost < 1 or cost > limit.burst:
-        return Verdict(None)
+        return Fit(None)
     interval = -(-limit.period // limit.calls)
     base = now if arrival is None or arrival < now else arrival
     following = base + cost * interval
     retry_at = following - limit.burst * interval
     if retry_at > now:
-        return Verdict(None, retry_at)
-    return Verdict(following)
+        return Fit(None, retry_at)
+    return Fit(following)
 
 
 class Taken(NamedTuple):
