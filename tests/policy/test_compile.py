@@ -278,7 +278,7 @@ def test_what_is_visible():
     assert not open_.visible(open_.principal("bot"), "x")
 
 
-def test_which_tools_need_real_paths():
+def test_which_tools_need_real_paths(monkeypatch):
     policies = policy(
         "rules:\n"
         "  - {id: a, tools: 'fs.*', effect: allow, when: path(args.p).within('/srv')}\n"
@@ -289,7 +289,13 @@ def test_which_tools_need_real_paths():
         " when: args.p == 'x'}\n"
     )
     tools = ["fs.read", "FS.Write", "log", "mv", "other", "none"]
-    assert [tool for tool in tools if policies.needs_paths(tool)] == tools[:4]
+    for _ in range(2):
+        assert [tool for tool in tools if policies.needs_paths(tool)] == tools[:4]
+    assert policies.needs_paths("fs." + "x" * 300)
+    monkeypatch.setattr(planning, "MAX_PLANS", 2)
+    for index in range(5):
+        assert policies.needs_paths(f"fs.{index}")
+    assert len(planner(policies)._paths) <= 2
 
 
 def test_the_limits_that_a_call_counts_against():

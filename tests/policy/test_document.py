@@ -7,11 +7,12 @@ import json
 import jsonschema_rs
 import msgspec
 import pytest
+import yaml as pyyaml
 from deciding import HEAD, ask, fault_at, faults, policy
 
 from remit.errors import PolicyError
 from remit.model import Does, Effect, Mode, RateLimit
-from remit.policy import load
+from remit.policy import load, yaml
 from remit.policy.document import PolicyDocument
 from remit.policy.schema import document_schema
 
@@ -370,9 +371,11 @@ def test_constants_are_deeply_read_only():
         constants["a"][1]["b"] = 3
 
 
-def test_a_constant_too_large_to_be_json():
-    fault = fault_at("define: {«a»: [1e999]}\n" + ALLOW)
-    assert "a[0]: inf is not JSON" in fault.message
+def test_a_constant_that_is_no_text(monkeypatch):
+    # libyaml refuses the escape by itself; the reader written in Python does not.
+    monkeypatch.setattr(yaml, "_LOADER", pyyaml.SafeLoader)
+    fault = fault_at('define: {«a»: ["\\uD800"]}\n' + ALLOW)
+    assert "a[0]: lone surrogate" in fault.message
 
 
 # Names that must exist
@@ -702,10 +705,8 @@ def test_budgets():
 
 
 def test_the_schema_agrees_with_the_reader():
-    import yaml
-
     validator = jsonschema_rs.validator_for(document_schema())
-    assert validator.is_valid(yaml.safe_load(DESIGN))
+    assert validator.is_valid(pyyaml.safe_load(DESIGN))
     assert not validator.is_valid({"remit": 2, "rules": []})
     assert not validator.is_valid({"remit": 1, "defualt": "deny"})
     assert not validator.is_valid({"remit": 1, "rules": [{"id": "a", "effect": "Allow"}]})

@@ -62,6 +62,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text():
         ("a: 1:30", (1, 4, 4), "disagree", "decimal"),
         ("a: .inf", (1, 4, 4), "disagree", "decimal"),
         ("a: -.NaN", (1, 4, 5), "disagree", "decimal"),
+        ("a: -1e999", (1, 4, 6), "disagree", "decimal"),
         ("a: +1", (1, 4, 2), "disagree", "decimal"),
         ("a: " + "9" * 41, (1, 4, 41), "disagree", "decimal"),
         ("a: &x 1", (1, 4, 4), "anchor", "Quote"),

@@ -39,7 +39,16 @@ Plan: TypeAlias = "Program | Decision"
 class Planner:
     """Finds and keeps the plan for each principal and tool of one policy set."""
 
-    __slots__ = ("_constants", "_exact", "_programs", "_wild", "calls", "catalogue", "results")
+    __slots__ = (
+        "_constants",
+        "_exact",
+        "_paths",
+        "_programs",
+        "_wild",
+        "calls",
+        "catalogue",
+        "results",
+    )
 
     def __init__(
         self, rules: tuple[Rule, ...], catalogue: Catalogue, constants: Mapping[str, Any]
@@ -49,6 +58,7 @@ class Planner:
         self.results: dict[tuple[Principal, str], Plan] = {}
         self._constants = constants
         self._programs: dict[object, Program] = {}
+        self._paths: dict[str, bool] = {}
         self._wild: list[Rule] = []
         self._exact: dict[str, list[Rule]] = {}
         for rule in rules:
@@ -68,6 +78,24 @@ class Planner:
                 key=lambda rule: rule.order,
             )
         )
+
+    def needs_paths(self, tool_name: str) -> bool:
+        """Whether some rule on the tool uses ``path()``; kept for the next time."""
+        found = self._paths.get(tool_name)
+        if found is None:
+            name = text.name(tool_name)
+            tool = self.catalogue.tool(name)
+            found = any(
+                "path" in condition.mentions.readers
+                for phase in Phase
+                for rule in self.rules_for(name, tool, phase)
+                for condition in rule.conditions()
+            )
+            if len(tool_name) <= MAX_NAME:
+                if len(self._paths) >= MAX_PLANS:
+                    self._paths.clear()
+                self._paths[tool_name] = found
+        return found
 
     def links(
         self, principal: Principal, name: str, tool: Tool, phase: Phase

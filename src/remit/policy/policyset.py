@@ -123,20 +123,28 @@ class PolicySet:
         """A person as the documents declare them. An undeclared one is ``unknown``."""
         return self._directory.person(person_id)
 
+    @property
+    def agents(self) -> Mapping[str, Principal]:
+        """The agents that the documents declare, by id."""
+        return self._directory.agents
+
+    @property
+    def people(self) -> Mapping[str, Principal]:
+        """The people that the documents declare, by id."""
+        return self._directory.people
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The tools that the documents declare, the most exact patterns first."""
+        return self._catalogue.tools
+
     def tool(self, name: str) -> Tool:
         """What the documents declare of a tool; the worst class for an undeclared one."""
         return self._catalogue.tool(text.name(name))
 
     def needs_paths(self, tool: str) -> bool:
         """Whether some rule on the tool uses ``path()``, so that real paths must be supplied."""
-        name = text.name(tool)
-        declared = self._catalogue.tool(name)
-        return any(
-            "path" in condition.mentions.readers
-            for phase in Phase
-            for rule in self._decider.planner.rules_for(name, declared, phase)
-            for condition in rule.conditions()
-        )
+        return self._decider.planner.needs_paths(tool)
 
     def visible(self, principal: Principal, tool: str) -> bool:
         """Whether some call of the tool could be granted, at once or after approval.

@@ -9,6 +9,7 @@ other notations than JSON's. Parsing is done by libyaml when PyYAML was built wi
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeAlias, cast
@@ -333,7 +334,9 @@ class _TreeReader:
     def _number(self, event: Any, text: str) -> str | int | float:
         match = _JSON_NUMBER.fullmatch(text)
         if match and len(text) <= 40:
-            return int(text) if match[1] is None and match[2] is None else float(text)
+            number = int(text) if match[1] is None and match[2] is None else float(text)
+            if abs(number) != math.inf:
+                return number
         if match or _ODD_NUMBER.fullmatch(text):
             message = f"YAML readers disagree about what {text[:40]} means"
             self._note(event, message, f"Write a plain decimal number, or quote it: '{text[:40]}'")
