@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
@@ -26,7 +27,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from serving import POLICY
 
+from remit.approvals import ApprovalState
 from remit.audit.checkpoint import read_checkpoint
+from remit.credentials import Right
+from remit.identity.keys import issue
 from remit.storage.sqlite import SqliteStore
 
 
@@ -189,6 +193,47 @@ def test_a_request_under_way_is_finished_and_no_other_taken(folder: Path) -> Non
         assert server.process.wait(10) == 0
         idle.close()
         held.close()
+
+
+def post(server: Running, path: str, key: str, body: dict[str, Any]) -> tuple[int, Any]:
+    connection = HTTPConnection("127.0.0.1", port(server), timeout=30)
+    try:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        connection.request("POST", path, json.dumps(body), headers)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def test_a_held_call_gets_its_handle_when_the_server_ends(folder: Path) -> None:
+    with SqliteStore(folder / "remit.db") as store:
+        rights = frozenset({Right.AGENT})
+        key = store.write(
+            lambda t: issue(
+                t,
+                principal="inventory-bot",
+                kind="agent",
+                rights=rights,
+                now=time.time_ns(),
+                entropy=os.urandom,
+            )
+        ).text
+    with running(folder) as server, ThreadPoolExecutor() as threads:
+        session = post(server, "/v1/sessions", key, {})[1]["id"]
+        ask = {"session": session, "action": {"name": "send_email"}, "wait": 30}
+        held = threads.submit(post, server, "/v1/admit", key, ask)
+        time.sleep(0.5)
+        assert not held.done()
+        begun = time.monotonic()
+        assert server.end() == 0
+        assert time.monotonic() - begun < 4
+        status, answer = held.result(5)
+        assert (status, answer["granted"]) == (200, False)
+    with SqliteStore(folder / "remit.db") as store:
+        approval = store.read(lambda view: view.approval(answer["approval"]))
+        assert approval is not None
+        assert approval.state is ApprovalState.PENDING
 
 
 def test_a_request_that_does_not_end_is_cut_off(folder: Path) -> None:
