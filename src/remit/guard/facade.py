@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
+from remit.client import GovernorClient, Transport, read_endpoint
 from remit.errors import ConfigError, InvalidRequest
 from remit.guard.binding import ToolSignature
 from remit.guard.checkpoints import Checkpointer, check_log
@@ -18,6 +19,7 @@ from remit.guard.enforcement import Enforcement
 from remit.guard.local import LocalAuthority
 from remit.guard.opening import KEY_FILE, PUBLIC_FILE, STORE_FILE, beside, read_documents
 from remit.guard.permits import AsyncPermit, Permit
+from remit.guard.remote import RemoteAuthority
 from remit.guard.scope import SessionScope, current
 from remit.guard.steps import run
 from remit.guard.wrapping import GovernedTool, govern
@@ -99,6 +101,44 @@ class Guard:
                 opened.close()
             raise
         return cls(Enforcement(local, wait=wait), local, source)
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        credential: str | Callable[[], str] | None = None,
+        wait: float = 0.0,
+        timeout: float = 10.0,
+        ca: str | Path | None = None,
+        certificate: str | Path | None = None,
+        insecure_plain_http: bool = False,
+    ) -> Guard:
+        """Connect to a server (``remit serve``) that governs instead of this process.
+
+        Policy, state, log and key are there. While the server does not answer, nothing runs:
+        calls raise ``Unavailable`` with the reason ``governor-unavailable``. The connection is
+        made, and made again, when it is needed.
+
+        Args:
+            url: ``http://host:port``, ``https://host:port`` or ``unix:///path``.
+            credential: API key or token, or a function that gives it each time it is needed. None
+                where the connection itself says who calls (Unix socket, client certificate).
+            wait: seconds that a call waits for a person when it must be approved, before it
+                raises ``ApprovalRequired``.
+            timeout: seconds that the server may take for an answer.
+            ca: for ``https``, a PEM file of the roots to believe instead of the system's.
+            certificate: for ``https``, a PEM file with a client certificate and its key.
+            insecure_plain_http: whether the credential may go to another machine without TLS.
+
+        Raises:
+            ConfigError: the URL, the credential or a file cannot be used.
+        """
+        endpoint = read_endpoint(
+            url, ca=ca, certificate=certificate, insecure_plain_http=insecure_plain_http
+        )
+        client = GovernorClient(Transport(endpoint, credential, timeout), secrets.token_hex(8))
+        return cls(Enforcement(RemoteAuthority(client), wait=wait), None, None)
 
     @property
     def policies(self) -> PolicySet:
