@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
+from remit.config.authzen import AuthZenConfig
 from remit.config.units import Address, ByteCount, Duration
 from remit.identity.settings import IdentitySettings
 
@@ -151,6 +152,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     signing: SigningConfig = field(default_factory=SigningConfig)
     log: LogConfig = field(default_factory=LogConfig)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
+    authzen: AuthZenConfig = field(default_factory=AuthZenConfig)
 
 
 def _check_url(url: str) -> None:
