@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from remit import approvals, ledger, stops
 from remit.approvals import Approval, ApprovalState
+from remit.audit.record import parse_record
+from remit.audit.replay import subject_of
 from remit.errors import AuditError, InvalidRequest
 from remit.journal import Journal
 from remit.model import AccessRequest, Principal, Session, SessionId
@@ -18,6 +20,7 @@ from remit.stops import Scope, Stop, StopId, Subject
 from remit.storage import Snapshot
 
 _EVERY = 1 << 62
+_REFUSED = b'"id":"stopped"'
 
 
 class StopEffect(Struct, frozen=True, kw_only=True):
@@ -82,6 +85,40 @@ def lift(journal: Journal, stop_id: StopId, by: Principal, reason: str) -> Stop:
     _record(journal, stop, "resumed", by, reason)
     journal.t.remove_stop(stop_id)
     return stop
+
+
+class FirstRefusal(Struct, frozen=True, kw_only=True):
+    """The first call that a stop refused."""
+
+    position: int
+    """Of its record."""
+    after: int
+    """Nanoseconds from the stop to the refusal, by the times of their records."""
+    session: str
+    tool: str
+
+
+def first_refusal(view: Snapshot, stop: Stop, since: int) -> tuple[FirstRefusal | None, int]:
+    """The first call that ``stop`` refused in the part of the log that begins at ``since``.
+
+    Returns:
+        The refusal, if there is one yet, and where to look on for it.
+    """
+    size = view.log_size()
+    for kept in view.records(since, size):
+        if _REFUSED not in kept.body:
+            continue
+        record = parse_record(kept.body)
+        sessions = lineage(view, SessionId(record.session or ""))
+        if record.kind == "decision" and stops.covers(stop, subject_of(record, sessions)):
+            found = FirstRefusal(
+                position=kept.position,
+                after=kept.at - stop.at,
+                session=record.session or "",
+                tool=record.tool or "",
+            )
+            return found, kept.position
+    return None, max(since, size)
 
 
 def lineage(view: Snapshot, session_id: SessionId) -> Sequence[SessionId]:

@@ -11,7 +11,7 @@ bytes for each decision, to know its id again.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -132,14 +132,7 @@ class Replay:
 
     def _check_stops(self, position: int, record: Record) -> None:
         """Whether a stop covered what was let through. Delegation is not seen across sessions."""
-        acting: Principal | None = None
-        for link in reversed(record.principal):
-            acting = Principal(id=link.id, kind=link.kind, on_behalf_of=acting)
-        subject = Subject(
-            principal=acting or Principal(id=""),
-            sessions=(SessionId(record.session or ""),),
-            tool=record.tool or "",
-        )
+        subject = subject_of(record, (SessionId(record.session or ""),))
         stop = stops.find(self._stops.values(), subject)
         if stop is not None:
             self._report(
@@ -219,6 +212,14 @@ class Replay:
         self._arrivals[limit.key] = arrival
         if len(self._arrivals) > _LIMITS_KEPT:
             self._arrivals = {key: due for key, due in self._arrivals.items() if due > now}
+
+
+def subject_of(record: Record, sessions: Collection[SessionId]) -> Subject:
+    """Whom and what a record is about, as stops are held against it."""
+    acting: Principal | None = None
+    for link in reversed(record.principal):
+        acting = Principal(id=link.id, kind=link.kind, on_behalf_of=acting)
+    return Subject(principal=acting or Principal(id=""), sessions=sessions, tool=record.tool or "")
 
 
 class _Seen:

@@ -1,0 +1,93 @@
+"""What happened to approvals and stops, read from the log: for whoever waits or is to be told.
+
+The log is durable and in order, so it is also the list of what to tell: a reader keeps the place
+up to which it has read. No I/O of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from remit.audit.record import Record, parse_record
+from remit.model import ApprovalId
+from remit.storage import LoggedRecord, Snapshot
+
+EventKind: TypeAlias = Literal[
+    "approval.pending",
+    "approval.vote",
+    "approval.approved",
+    "approval.rejected",
+    "approval.withdrawn",
+    "approval.expired",
+    "approval.used",
+    "stop.set",
+    "stop.lifted",
+]
+
+CHUNK = 2_000
+"""Records that one look reads at most."""
+
+_OF_APPROVALS = b'"approval":"'
+_OF_STOPS = b'"kind":"stop"'
+_STEPS: dict[str | None, EventKind] = {
+    "pending": "approval.vote",
+    "approved": "approval.approved",
+    "rejected": "approval.rejected",
+    "withdrawn": "approval.withdrawn",
+    "expired": "approval.expired",
+}
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One thing that happened."""
+
+    position: int
+    """Of the record that says so."""
+    at: int
+    """Nanoseconds since the Unix epoch."""
+    kind: EventKind
+    subject: str
+    """Id of the approval or the stop."""
+
+
+class Happened(Struct, frozen=True):
+    """What a look at the log found, and where the next one begins."""
+
+    events: tuple[Event, ...]
+    position: int
+
+
+def happened(view: Snapshot, start: int) -> Happened:
+    """What happened since the record at ``start``, up to ``CHUNK`` records further."""
+    size = view.log_size()
+    end = min(size, start + CHUNK)
+    if end <= start:
+        return Happened((), min(start, size))
+    found = (_event(view, kept) for kept in view.records(start, end))
+    return Happened(tuple(event for event in found if event is not None), end)
+
+
+def _event(view: Snapshot, kept: LoggedRecord) -> Event | None:
+    if _OF_APPROVALS not in kept.body and _OF_STOPS not in kept.body:
+        return None  # the most of them; parsing each would cost more than everything else
+    record = parse_record(kept.body)
+    if record.kind == "stop" and record.stop is not None:
+        kind: EventKind = "stop.set" if record.status == "stopped" else "stop.lifted"
+        return Event(position=kept.position, at=kept.at, kind=kind, subject=record.stop.id)
+    told = _told(view, record)
+    if told is None or record.approval is None:
+        return None
+    return Event(position=kept.position, at=kept.at, kind=told, subject=record.approval)
+
+
+def _told(view: Snapshot, record: Record) -> EventKind | None:
+    """What a record tells of its approval; a call that is made again tells nothing new."""
+    if record.kind == "approval":
+        return _STEPS.get(record.status)
+    if record.granted:
+        return "approval.used"
+    approval = None if record.approval is None else view.approval(ApprovalId(record.approval))
+    new = approval is not None and approval.created_at // 1000 == record.at
+    return "approval.pending" if new else None
