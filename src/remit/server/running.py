@@ -19,6 +19,7 @@ import aiohttp
 from remit import api
 from remit.api.frame import Parts
 from remit.api.http import HttpApi
+from remit.api.news import LOOK_INTERVAL, Watcher
 from remit.config import Config
 from remit.errors import ConfigError, RemitError
 from remit.server.assembly import Assembled, assemble
@@ -147,6 +148,7 @@ class RunningServer:
         config = parts.config
         self._begin(self._watch.run(config.policy.poll))
         self._begin(repeat(parts, "sweep", sweep, SWEEP_INTERVAL))
+        self._begin(repeat(parts, "news", Watcher().look, LOOK_INTERVAL))
         self._begin(repeat(parts, "signing", sign, config.signing.interval))
         self._begin(repeat(parts, "identity", self._tend, TEND_INTERVAL))
 
