@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from remit import canonical
+from remit.api import news
 from remit.api.acting import acting, opener, stranger
 from remit.api.decoding import encoded
 from remit.api.frame import Call, Problem, Reply, Route
@@ -30,10 +31,6 @@ from remit.protocols.wire import (
     SettlementReply,
 )
 from remit.storage import Transaction
-
-_FIRST_LOOK = 0.1
-_LONGEST_LOOK = 1.0
-"""Seconds between two looks at an approval that other processes may have decided."""
 
 
 async def open_session(call: Call) -> Reply:
@@ -171,14 +168,16 @@ def _reply(
 
 async def _decided(call: Call, held: ApprovalId, deadline: float) -> bool:
     """Wait for people until the deadline; whether they have made up their minds."""
-    parts, look = call.parts, _FIRST_LOOK
-    while (left := deadline - monotonic()) > 0 and not parts.changes.draining:
-        await parts.changes.wait(held, min(look, left))
-        look = _LONGEST_LOOK
+    parts = call.parts
+
+    async def decided() -> bool | None:
         approval = await parts.read(lambda view: view.approval(held))
-        if approval is None or state_at(approval, parts.clock()) is not ApprovalState.PENDING:
-            return True
-    return False
+        pending = approval is not None and (
+            state_at(approval, parts.clock()) is ApprovalState.PENDING
+        )
+        return None if pending else True
+
+    return bool(await news.until(parts.changes, held, decided, deadline - monotonic()))
 
 
 def _principal(call: Call, session: Session | None) -> Principal:
