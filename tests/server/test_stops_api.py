@@ -6,12 +6,12 @@ import asyncio
 import time
 
 import pytest
-from serving import Client, parts_of, serving
 
 from remit.api.frame import Parts
 from remit.api.news import Watcher
 from remit.storage import Store
 from remit.storage.sqlite import SqliteStore
+from serving import Client, parts_of, serving
 
 BOT = "inventory-bot"
 QUERY = {"name": "db.query"}
@@ -182,8 +182,8 @@ async def test_how_soon_a_busy_client_is_refused(tmp_path) -> None:
         assert (seen["session"], seen["tool"]) == (session, "db.query")
         print(
             f"stop in force after {1000 * (answered - began):.1f} ms, first refusal "
-            f"{1000 * (refusals[0] - began):.1f} ms after the request, {seen['after'] / 1e6:.1f} ms "
-            "after the stop in the log"
+            f"{1000 * (refusals[0] - began):.1f} ms after the request, {seen['after'] / 1e6:.1f} ms after "
+            "the stop in the log"
         )
         assert refusals[0] - began < 1.0
         assert seen["after"] < 1_000_000_000
