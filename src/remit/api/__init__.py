@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from remit.api import actions, agents, health
+from remit.api import actions, agents, approvals, audit, authzen, health, openapi, stops
 from remit.api.frame import Route
 
 
 def routes() -> tuple[Route, ...]:
     """Every route of the API, in the order of the documentation."""
-    return (*health.ROUTES, *agents.ROUTES, *actions.ROUTES)
+    return openapi.documenting(
+        (
+            *health.ROUTES,
+            *agents.ROUTES,
+            *actions.ROUTES,
+            *approvals.ROUTES,
+            *stops.ROUTES,
+            *audit.ROUTES,
+            *authzen.ROUTES,
+        )
+    )

@@ -60,9 +60,14 @@ def query_of(route: Route, raw: str) -> Any:
         known = ", ".join(route.query.__struct_encode_fields__)
         raise Problem(400, "invalid-query", f"An unknown parameter; the query takes: {known}.")
     try:
-        return msgspec.convert(given, route.query, strict=False)
+        asked = msgspec.convert(given, route.query, strict=False)
     except msgspec.ValidationError as error:
         raise Problem(400, "invalid-query", f"query: {error}") from None
+    fields = zip(asked.__struct_encode_fields__, asked.__struct_fields__, strict=True)
+    for shown, name in fields:
+        if shown in given and getattr(asked, name) is None:  # the text null is no absence
+            raise Problem(400, "invalid-query", f"query: {shown}: leave it out to leave it open.")
+    return asked
 
 
 def encoded(value: Any) -> bytes:

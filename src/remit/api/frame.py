@@ -179,6 +179,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """Media type of a good answer."""
     streams: bool = False
     """Whether the answer is a ``stream``."""
+    also: tuple[int, ...] = ()
+    """Further statuses that a body of type ``reply`` is sent with, for the OpenAPI document."""
     problems: tuple[int, ...] = ()
     """Statuses of the problems that this route has of its own, for the OpenAPI document."""
     waits: float = 0.0

@@ -75,7 +75,7 @@ ROUTES = (
         summary="Whether agents can be governed now",
         tag="health",
         reply=Readiness,
-        problems=(503,),
+        also=(503,),
     ),
     Route(
         method="GET",
