@@ -180,6 +180,11 @@ class HttpApi:
         if (request.content_length or 0) > limit:
             raise _too_large(limit)
         await _continue(request)
+        if request.content.is_eof():  # all of it is here, as is usual: nothing to wait for
+            whole = request.content.read_nowait()
+            if len(whole) > limit:
+                raise _too_large(limit)
+            return whole
         body = bytearray()
         try:
             async with asyncio.timeout(self._limits.request_time):
