@@ -112,8 +112,8 @@ class _Turn:
         self.gate.acquire()
 
     def finish(self) -> None:
-        """Tell whoever waits. A second call does nothing."""
-        if self.state == _DONE:
+        """Tell whoever waits. A second call does nothing; one who leads is not waiting."""
+        if self.state != _QUEUED:
             return
         self.state = _DONE
         if self.gate is not None:
