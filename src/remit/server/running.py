@@ -58,6 +58,7 @@ class RunningServer:
         self._tls: ssl.SSLContext | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._wrong: set[str] = set()
+        self._news = Watcher()
 
     async def start(self) -> None:
         """Listen, and begin to keep things up.
@@ -73,6 +74,7 @@ class RunningServer:
             self._unix = UnixListener(settings.socket, settings.socket_mode)
         opened = [each for address in settings.listen for each in tcp_sockets(address)]
         await self._tend(self.parts)
+        await self._news.look(self.parts)  # what comes from now on is news
         for each in opened:
             await self._listen_tcp(each)
         if self._unix is not None:
@@ -148,7 +150,7 @@ class RunningServer:
         config = parts.config
         self._begin(self._watch.run(config.policy.poll))
         self._begin(repeat(parts, "sweep", sweep, SWEEP_INTERVAL))
-        self._begin(repeat(parts, "news", Watcher().look, LOOK_INTERVAL))
+        self._begin(repeat(parts, "news", self._news.look, LOOK_INTERVAL))
         self._begin(repeat(parts, "signing", sign, config.signing.interval))
         self._begin(repeat(parts, "identity", self._tend, TEND_INTERVAL))
 
