@@ -55,6 +55,7 @@ MATRIX = {
     "POST /v1/stops": ADMIN,
     "GET /v1/stops/{id}/refusal": ADMIN,
     "POST /v1/stops/{id}/resume": ADMIN,
+    "GET /metrics": f"{AUDITOR} {ADMIN}",
     "GET /v1/audit/checkpoint": AUDITOR,
     "GET /v1/audit/tile/{tile...}": AUDITOR,
     "GET /v1/audit/proof/inclusion": AUDITOR,

@@ -24,7 +24,9 @@ from remit.api import openapi
 from remit.api.frame import PUBLIC
 from remit.credentials import Right
 
+LONGER = "REMIT_FUZZ_EXAMPLES" in os.environ
 EXAMPLES = int(os.environ.get("REMIT_FUZZ_EXAMPLES", "8"))
+"""Examples an operation, on top of those that cover each of its constraints."""
 LONGEST = 0.05
 """Seconds that a long poll may take here."""
 
@@ -33,7 +35,16 @@ STREAMS = {
     route.path for route in api.routes() if route.streams and route.media == "text/event-stream"
 }
 """These never end, so they are asked for in tests of their own."""
-SCHEMA = schemathesis.openapi.from_dict(DOCUMENT).exclude(path=sorted(STREAMS))
+CONFIG = schemathesis.Config.from_dict(
+    {
+        "checks": {
+            "negative_data_rejection": {
+                "expected-statuses": [400, 401, 403, 404, 405, 409, 413, 415, 422, 431]
+            }
+        }
+    }
+)
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG).exclude(path=sorted(STREAMS))
 
 
 def operations() -> list[tuple[str, str]]:
@@ -117,6 +128,7 @@ def arranged(live: Live, case: schemathesis.Case) -> None:
     max_examples=EXAMPLES,
     deadline=None,
     database=None,
+    derandomize=not LONGER,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remit.api import actions, agents, approvals, audit, authzen, health, openapi, stops
+from remit.api import actions, agents, approvals, audit, authzen, health, metrics, openapi, stops
 from remit.api.frame import Route
 
 
@@ -11,6 +11,7 @@ def routes() -> tuple[Route, ...]:
     return openapi.documenting(
         (
             *health.ROUTES,
+            *metrics.ROUTES,
             *agents.ROUTES,
             *actions.ROUTES,
             *approvals.ROUTES,

@@ -12,6 +12,7 @@ import asyncio
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
+from time import monotonic
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct, field
@@ -62,10 +63,18 @@ class Authenticates(Protocol):
 
 
 class Measures(Protocol):
-    """Is told of every request that was answered."""
+    """Is told of every request that was answered, and of every write."""
 
     def answered(self, route: Route, status: int, seconds: float) -> None:
         """One request was answered."""
+        ...
+
+    def committed(self, seconds: float) -> None:
+        """One write is durable; the seconds since it was asked for."""
+        ...
+
+    async def text(self, parts: Parts) -> bytes:
+        """All that was measured, in the text format of Prometheus."""
         ...
 
 
@@ -94,7 +103,12 @@ class Parts(Struct, frozen=True, kw_only=True):
         Raises:
             StoreError: nothing that ``work`` did has happened.
         """
-        return await result(self.store.submit(work))
+        if self.measures is None:
+            return await result(self.store.submit(work))
+        begun = monotonic()
+        value = await result(self.store.submit(work))
+        self.measures.committed(monotonic() - begun)
+        return value
 
     async def read(self, work: Callable[[Snapshot], T]) -> T:
         """Run ``work`` on a consistent view, in a thread: it may take its time."""

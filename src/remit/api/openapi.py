@@ -175,7 +175,7 @@ class _Speller:
 
 def _problems(route: Route) -> list[int]:
     """Every status with which a route says what is wrong."""
-    found = {400, 503, *route.problems}
+    found = {400, 431, 503, *route.problems}
     if not isinstance(route.rights, Access):
         found |= {401, 403}
     if "{" in route.path:

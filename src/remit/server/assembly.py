@@ -10,6 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from remit.api.frame import Parts
+from remit.api.metrics import Metrics
 from remit.api.state import PolicyInForce
 from remit.config import Config
 from remit.errors import ConfigError
@@ -68,6 +69,7 @@ def assemble(config: Config, fetch: Fetch, clock: Callable[[], int] = time.time_
             authenticator=callers,
             clock=clock,
             entropy=os.urandom,
+            measures=Metrics(store),
         )
         invitation = first_admin(store, now=clock(), entropy=secrets.token_bytes)
     except BaseException:
