@@ -12,12 +12,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from remit import AuditError, Guard, InvalidRequest, Refused
 from remit.audit.record import Record, parse_record
 from remit.audit.verify import verify_export
 from remit.governor import Governor
+from remit.policy import PolicySet
 from remit.signing import read_vkey
 from remit.storage import Store
+from remoting import Servers
 
 HEAD = """
 remit: 1
@@ -62,17 +66,41 @@ def write_policy(folder: Path, rules: str = RULES, head: str = HEAD) -> Path:
     return path
 
 
+servers: Servers | None = None
+"""Set while tests run against a server (the fixture ``transport``)."""
+
+EMBEDDED = pytest.mark.parametrize("transport", ["embedded"], indirect=True)
+"""For tests of what only a guard in its own process has."""
+
+
 def open_guard(folder: Path, rules: str = RULES, **options: Any) -> Guard:
-    """Open a guard on a policy written into ``folder``, with its SQLite store there."""
-    return Guard.open(write_policy(folder, rules), **options)
+    """Open a guard on a policy written into ``folder``, with its SQLite store there.
+
+    Tests that use the fixture ``transport`` get one that is connected to a server there.
+    """
+    path = write_policy(folder, rules)
+    return Guard.open(path, **options) if servers is None else servers.connect(folder, **options)
+
+
+def store_of(guard: Guard) -> Store:
+    """Where a guard, or its server, keeps state and log."""
+    server = None if servers is None else servers.of(guard)
+    return guard.store if server is None else server.store
+
+
+def policies_of(guard: Guard) -> PolicySet:
+    """The policy in force for a guard."""
+    server = None if servers is None else servers.of(guard)
+    return guard.policies if server is None else server.parts.policies.current
 
 
 def log(guard: Guard | Store) -> list[Record]:
-    """Every record of the log, oldest first."""
-    store = guard.store if isinstance(guard, Guard) else guard
-    return store.read(
+    """Every record of the log from the first policy on, oldest first; keys are left out."""
+    store = store_of(guard) if isinstance(guard, Guard) else guard
+    records = store.read(
         lambda view: [parse_record(each.body) for each in view.records(0, view.log_size())]
     )
+    return [each for each in records if each.kind != "credential"]
 
 
 def outcomes(guard: Guard) -> list[str]:
@@ -111,9 +139,10 @@ def reject(guard: Guard, approval: str, by: str = "grace") -> None:
 
 
 def _governor(guard: Guard, step: str, approval: str, by: str) -> None:
-    governor = Governor(policies=lambda: guard.policies, clock=time.time_ns, entropy=os.urandom)
-    person = guard.policies.person(by)
-    guard.store.write(lambda t: getattr(governor, step)(t, approval, person))
+    policies = policies_of(guard)
+    governor = Governor(policies=lambda: policies, clock=time.time_ns, entropy=os.urandom)
+    person = policies.person(by)
+    store_of(guard).write(lambda t: getattr(governor, step)(t, approval, person))
 
 
 ACT = """

@@ -13,6 +13,8 @@ import pytest
 from guarding import approve, decisions, log, open_guard, outcomes, reject
 from remit import ApprovalRequired, Denied, Guard
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Guard]:

@@ -12,9 +12,21 @@ from typing import Any
 
 import pytest
 
-from guarding import RULES, decisions, open_guard, outcomes, settled, unsettled, write_policy
+from guarding import (
+    EMBEDDED,
+    RULES,
+    decisions,
+    open_guard,
+    outcomes,
+    settled,
+    store_of,
+    unsettled,
+    write_policy,
+)
 from remit import Denied, Guard
 from remit.storage.sqlite import SqliteStore
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 
 @pytest.fixture
@@ -54,7 +66,7 @@ def test_many_tasks_share_one_session(guard: Guard) -> None:
     async def main() -> list[str]:
         async with guard.session(agent="bot") as session:
             found = await asyncio.gather(*(note(str(n)) for n in range(40)))
-            stored = guard.store.read(lambda view: view.session(session.id))
+            stored = store_of(guard).read(lambda view: view.session(session.id))
             assert stored is not None
             assert stored.calls == {"note": 40}
             return found
@@ -123,6 +135,7 @@ def slow(tmp_path: Path) -> Iterator[tuple[Guard, SlowStore]]:
     store.close()
 
 
+@EMBEDDED
 def test_cancelled_between_admission_and_action_settles_as_not_run(
     slow: tuple[Guard, SlowStore],
 ) -> None:
@@ -150,6 +163,7 @@ def test_cancelled_between_admission_and_action_settles_as_not_run(
     assert unsettled(guard) == 0
 
 
+@EMBEDDED
 def test_cancelled_while_it_settles_still_records_what_happened(
     slow: tuple[Guard, SlowStore],
 ) -> None:
@@ -176,6 +190,7 @@ def test_cancelled_while_it_settles_still_records_what_happened(
     assert settled(guard, ["note ok"])
 
 
+@EMBEDDED
 def test_a_slow_store_does_not_block_the_loop(slow: tuple[Guard, SlowStore]) -> None:
     guard, store = slow
 

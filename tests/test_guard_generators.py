@@ -15,6 +15,8 @@ from guarding import decisions, log, open_guard, outcomes, settled
 from remit import Denied, Guard, Withheld
 from remit.guard import wrapping
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Guard]:

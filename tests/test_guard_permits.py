@@ -12,6 +12,8 @@ import pytest
 from guarding import log, open_guard, outcomes, settled
 from remit import ApprovalRequired, Denied, Guard, InvalidArgument, Withheld
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 RULES = """
 tools: [{match: [show, find], does: read}]
 rules:

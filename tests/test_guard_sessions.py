@@ -11,8 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from guarding import HEAD, RULES, decisions, log, open_guard, outcomes, unsettled
+from guarding import (
+    EMBEDDED,
+    HEAD,
+    RULES,
+    decisions,
+    log,
+    open_guard,
+    outcomes,
+    store_of,
+    unsettled,
+)
 from remit import Denied, Guard, InvalidArgument, InvalidRequest
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 
 @pytest.fixture
@@ -32,6 +44,7 @@ def test_without_a_session_nothing_runs_and_the_refusal_is_on_record(guard: Guar
     assert decisions(guard) == ["note deny", "note deny"]
 
 
+@EMBEDDED
 def test_without_a_session_nothing_runs_in_shadow_mode_either(tmp_path: Path) -> None:
     shadow = HEAD.replace("default: deny", "default: deny\nmode: shadow")
     path = tmp_path / "remit.yaml"
@@ -67,12 +80,13 @@ def test_a_session_ends_with_its_block(guard: Guard) -> None:
         inside.run(note, "a")
     with pytest.raises(InvalidRequest, match="ended"):
         guard.resume(session.id)
-    stored = guard.store.read(lambda view: view.session(session.id))
+    stored = store_of(guard).read(lambda view: view.session(session.id))
     assert stored is not None
     assert stored.ended_at is not None
     assert stored.intent == "test"
 
 
+@EMBEDDED
 def test_a_kept_session_is_resumed_with_what_it_has_seen(tmp_path: Path) -> None:
     with open_guard(tmp_path) as guard:
         page = guard.wrap(lambda url: "text", name="page")

@@ -11,8 +11,20 @@ from typing import Any
 
 import pytest
 
-from guarding import HEAD, RULES, decisions, log, open_guard, outcomes, unsettled, write_policy
+from guarding import (
+    EMBEDDED,
+    HEAD,
+    RULES,
+    decisions,
+    log,
+    open_guard,
+    outcomes,
+    unsettled,
+    write_policy,
+)
 from remit import Denied, Guard, InvalidArgument, PolicyError, Withheld
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 
 @pytest.fixture
@@ -323,6 +335,7 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_else(guard: Guard
             note(object())  # type: ignore[arg-type]
 
 
+@EMBEDDED
 def test_reload_keeps_the_good_policy_when_the_new_one_is_broken(tmp_path: Path) -> None:
     with open_guard(tmp_path) as guard:
         source = tmp_path / "remit.yaml"
@@ -348,6 +361,7 @@ def test_reload_keeps_the_good_policy_when_the_new_one_is_broken(tmp_path: Path)
         assert [r.kind for r in log(guard)].count("policy") == 2
 
 
+@EMBEDDED
 def test_a_folder_of_documents_is_one_policy(tmp_path: Path) -> None:
     folder = tmp_path / "policy"
     folder.mkdir()
