@@ -1,8 +1,9 @@
 """The rule sets that are measured: rules with conditions on arguments, spread over tools.
 
 Every set ends in a rule that does match the measured call, so no run times an empty list: with
-``count`` rules over 100 tools (or as many as there are rules), the measured tool has ``count / 100``
-deny rules with conditions that are evaluated and do not hold, and one allow rule that does.
+``count`` rules over 100 tools (or as many as there are rules), the measured tool has
+``count / 100`` deny rules with conditions that are evaluated and do not hold, and one allow rule
+that does.
 """
 
 from __future__ import annotations

@@ -33,7 +33,9 @@ print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_m
 def _bodies(size: int) -> Iterator[bytes]:
     """Decisions and their outcomes as the governor writes them, each with its own ids."""
     chain = (
-        RecordedPrincipal(id="inventory-bot", known="declared", roles=("reader",), team="warehouse"),
+        RecordedPrincipal(
+            id="inventory-bot", known="declared", roles=("reader",), team="warehouse"
+        ),
         RecordedPrincipal(id="ada", kind="person", known="declared"),
     )
     rules = (RecordedRule(at="remit.yaml:14:5", effect="allow", id="reader-tools"),)
@@ -42,7 +44,9 @@ def _bodies(size: int) -> Iterator[bytes]:
         digest = hashlib.sha256(b"%d" % number).hexdigest()
         at = 1_800_000_000_000_000 + number * 1_000
         action, session = f"a_{number:032x}", f"s_{number // 100:032x}"
-        limit = RecordedLimit(burst=10, calls=10, key=f"rate/burst/{number // 10}", period=60_000_000)
+        limit = RecordedLimit(
+            burst=10, calls=10, key=f"rate/burst/{number // 10}", period=60_000_000
+        )
         yield encode_record(
             Record(
                 kind="decision", action=action, session=session, at=at, tool="db.query",
@@ -87,11 +91,22 @@ def run() -> None:
             _export(folder / "log.remit", size, signer)
             made = time.perf_counter() - start
             megabytes = (folder / "log.remit").stat().st_size / 2**20
-            child = [sys.executable, "-c", CHILD, str(folder / "log.remit"), str(signer.vkey), str(size)]
+            child = [
+                sys.executable,
+                "-c",
+                CHILD,
+                str(folder / "log.remit"),
+                str(signer.vkey),
+                str(size),
+            ]
             spent, peak = map(float, subprocess.check_output(child, text=True).split())
         memory[size] = peak
         note = verdict(spent, 15, at_most=True) if size == 1_000_000 else ""
-        line(f"{size:,} records ({megabytes:.0f} MiB, made in {made:.0f} s)", f"{spent:.1f} s CPU", note)
+        line(
+            f"{size:,} records ({megabytes:.0f} MiB, made in {made:.0f} s)",
+            f"{spent:.1f} s CPU",
+            note,
+        )
         line("  peak memory of the process", f"{peak:.0f} MiB")
     growth = memory[1_000_000] - memory[100_000]
     line("memory for 900,000 more records", f"{growth:.0f} MiB", verdict(growth, 32, at_most=True))
