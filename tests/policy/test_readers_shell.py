@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -556,3 +559,36 @@ def test_any_text_is_read_or_unreadable(command):
     except UnreadableValue:
         return
     assert isinstance(reading, shell.ShellReading)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "{\U000c7889",
+        "\U000706c3E䖁I\U000ab6e7{\U000c7889\U00054d30タ.",
+        "a=-\U0007b594 {\U0010dcb3",
+    ],
+)
+def test_text_that_crashes_the_parser_as_it_comes_does_not_reach_it(command):
+    # In a process of its own: what must not happen is that the process dies.
+    program = (
+        "import sys\nfrom remit.policy.readers.shell import read, UnreadableValue\n"
+        "try: read(sys.argv[1])\nexcept UnreadableValue: pass\nprint('alive')"
+    )
+    done = subprocess.run([sys.executable, "-c", program, command], capture_output=True, text=True)
+    assert done.stdout == "alive\n"
+
+
+def test_words_beyond_ascii_are_read_as_they_are():
+    reading = read("git commit -m 'Füße 足' && rm größe.txt <<< ß")
+    assert reading.programs == ("git", "rm")
+    assert "Füße 足" in reading.arguments
+    assert "größe.txt" in reading.writes
+
+
+def test_a_name_beyond_ascii_makes_no_assignment():
+    assert read("é=1 rm x").programs == ("é=1",)
+
+
+def test_a_here_document_ends_at_its_delimiter_beyond_ascii():
+    assert read("cat <<'ENDÉ'\nrm x\nENDÉ").programs == ("cat",)

@@ -25,13 +25,16 @@ from remit.policy.readers.shell_words import (
     LITERALS,
     UNKNOWN,
     Word,
+    spell,
     text_of_node,
+    unspell,
     word_of,
 )
 from remit.text import invisibles
 
 _LANGUAGE = tree_sitter.Language(tree_sitter_bash.language())
 _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # Outside comments bash joins what stands before and after; the grammar would make two words.
 _JOINED_LINE = re.compile(r"[^\s\\](?:\\\\)*\\\n(?![ \t\n])")
 _PLAIN_DELIMITER = re.compile(r"(\\?)(['\"]?)(\w+)\2")
@@ -162,15 +165,15 @@ class _Walk:
             raise UnreadableValue("shell(): control characters or invisible ones")
         if _JOINED_LINE.search(text):
             raise UnreadableValue("shell(): a word that goes on in the next line")
-        try:
-            source = text.encode()
-        except UnicodeEncodeError:
-            raise UnreadableValue("shell(): a lone surrogate") from None
+        if _SURROGATE.search(text):
+            raise UnreadableValue("shell(): a lone surrogate")
         if self.nesting >= _MAX_NESTING:
             raise UnreadableValue("shell(): code within code within code")
         self.nesting += 1
-        self.sources.append(text)
-        self.node(tree_sitter.Parser(_LANGUAGE).parse(source).root_node, _Input(), 0)
+        source = spell(text)
+        self.sources.append(source)
+        tree = tree_sitter.Parser(_LANGUAGE).parse(source.encode())
+        self.node(tree.root_node, _Input(), 0)
         self.sources.pop()
         self.nesting -= 1
 
@@ -298,7 +301,7 @@ class _Walk:
             raise UnreadableValue("shell(): a here-document without a plain delimiter")
         body = parts.get("heredoc_body")
         lines = text_of_node(body).split("\n") if body else []
-        last = self.sources[-1].encode().split(b"\n")[end.start_point.row].decode()
+        last = unspell(self.sources[-1].split("\n")[end.start_point.row])
         dash = any(child.type == "<<-" for child in node.children)
         if dash:
             lines, last = [line.lstrip("\t") for line in lines], last.lstrip("\t")

@@ -37,9 +37,33 @@ _GLOB = re.compile(r"(?<!\\)(?:\\\\)*[*?\[]|(?<!\\)(?:\\\\)*[@+!]\(")
 _BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}|\{[^}]*\{")
 
 
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+_SPELT = re.compile(r"[\x01-\x08]{7}")
+
+
+def spell(text: str) -> str:
+    """Return ``text`` in ASCII, for a parser that cannot be trusted with anything else.
+
+    The scanner of tree-sitter-bash asks C's ``isalpha`` about characters beyond ASCII, which reads
+    outside of its table: some crash the process. Each of them becomes seven control characters
+    (its code point in base 8), which to bash's grammar are as plain as it is: part of a word, never
+    of a name. ``text`` has none of these control characters itself.
+    """
+    return _BEYOND_ASCII.sub(
+        lambda found: "".join(chr(1 + int(digit)) for digit in f"{ord(found[0]):07o}"), text
+    )
+
+
+def unspell(text: str) -> str:
+    """Return the text that ``spell`` has spelt."""
+    return _SPELT.sub(
+        lambda found: chr(int("".join(str(ord(digit) - 1) for digit in found[0]), 8)), text
+    )
+
+
 def text_of_node(node: Node) -> str:
-    """Return the source of ``node``."""
-    return (node.text or b"").decode()
+    """Return the source of ``node``, as it was before ``spell``."""
+    return unspell((node.text or b"").decode())
 
 
 def word_of(node: Node) -> Word:
