@@ -62,6 +62,14 @@ def test_an_outcome_needs_a_granted_decision() -> None:
     assert codes(decision(effect="deny", granted=False), outcome()) == [(1, "outcome")]
 
 
+def test_an_evaluation_is_not_open_and_has_no_outcome() -> None:
+    log, found = replay(decision(status="evaluated"), outcome())
+    assert [(each.position, each.code) for each in found] == [(1, "outcome")]
+    assert log.open == {}
+    held = decision(status="evaluated", effect="ask")
+    assert codes(held) == [(0, "held-but-granted")]
+
+
 def test_an_action_has_one_outcome() -> None:
     assert codes(decision(), outcome(), outcome()) == [(2, "outcome")]
 

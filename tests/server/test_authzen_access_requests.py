@@ -62,6 +62,7 @@ NARROWED = Identity(
 IDENTITIES = {
     "portal": portal(),
     "kiosk": portal("kiosk"),
+    "mesh": portal("mesh", "other-bot"),
     "inventory-bot": replace(NARROWED, narrowed=None),
     "other-bot": agent("other-bot"),
     "narrowed": NARROWED,
@@ -297,6 +298,15 @@ async def test_tasks_are_shown_to_who_may_ask_about_the_subject() -> None:
         assert (await own.task(mine)).status == 200
         assert (await place.as_("other-bot").task(mine)).status == 404
         assert (await place.task(mine)).status == 404
+        assert (await place.as_("mesh").task(mine)).status == 404
+        other = {**asked, "subject": {"type": "agent", "id": "other-bot"}}
+        theirs = await place.as_("other-bot").requested(other)
+        mesh = place.as_("mesh")
+        assert (await mesh.task(theirs)).status == 200
+        place.decide("approve", theirs)
+        assert (await mesh.evaluate(other))["decision"] is False
+        own_key_only = await place.as_("other-bot").evaluate(other, {"id": theirs})
+        assert own_key_only["decision"] is True
 
 
 async def test_only_a_fresh_denial_of_the_same_thing_can_be_requested() -> None:

@@ -337,6 +337,34 @@ async def test_a_narrowed_credential_is_refused_what_it_does_not_cover() -> None
         assert records(made)[-1].rules[0].id == "narrowed"
 
 
+async def test_nothing_is_decided_while_the_log_cannot_be_signed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with asking("inventory-bot") as (pdp, made):
+        before = len(records(made))
+        made.checkpointer._failure = OSError("gone")
+
+        def lost(*_: object) -> bytes:
+            raise OSError("the signer is gone")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(type(made.checkpointer._signer), "sign", lost)
+            assert (await pdp.post("evaluation", query(BOT))).status == 503
+        assert len(records(made)) == before
+        assert (await pdp.post("evaluation", query(BOT))).status == 200
+        assert not made.checkpointer.failed
+
+
+async def test_services_can_be_subjects() -> None:
+    text = SETTINGS.replace('ids = ["grace"]}', 'ids = ["grace"]}, {type = "service"}')
+    made = parts_of(POLICY, config=configured(text), identities=IDENTITIES)
+    async with serving(made, authzen.ROUTES) as client:
+        asked = query({"type": "service", "id": "billing"})
+        answer = await Pdp(client, "kiosk").post("evaluation", asked)
+        assert answer.json["context"]["reason"] == "unknown-agent"
+        assert records(made)[-1].principal[0].kind == "service"
+
+
 def batch(semantic: str | None, *texts: str) -> dict[str, Any]:
     asked = {
         "subject": BOT,
@@ -495,6 +523,7 @@ async def test_page_tokens_belong_to_one_search() -> None:
         '[[authzen.clients]]\nservice = "a"\nsubjects = [{type = "user"}]\nteam_property = "x"',
         '[[authzen.resources]]\ntype = "a"\nid = "b"\n' * 2,
         '[[authzen.clients]]\nservice = "a"\nsubjects = [{type = "user"}]\n' * 2,
+        '[[authzen.resources]]\ntype = "a"\nid = "b"\nproperties = {since = 2026-01-01}',
         "[authzen]\nresource = 1",
     ],
 )

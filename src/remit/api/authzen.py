@@ -97,21 +97,15 @@ async def _several(
     def work(t: Transaction) -> list[DecisionReply]:
         found: list[DecisionReply] = []
         for question in questions:
-            found.append(_answer(t, call, question))
+            if isinstance(question, DecisionReply):
+                found.append(question)
+            else:
+                found.append(answered(t, call.parts, question, call.base_url))
             if _decided(found[-1], semantic):
                 break
         return found
 
     return await recorded(call, work)
-
-
-def _answer(t: Transaction, call: Call, question: Question | DecisionReply) -> DecisionReply:
-    if isinstance(question, DecisionReply):
-        return question
-    try:
-        return answered(t, call.parts, question, call.base_url)
-    except InvalidRequest as error:
-        return _failed(400, str(error))
 
 
 def _questions(call: Call, asked: Evaluations) -> list[Question | DecisionReply]:

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from remit import canonical
+from remit.errors import InvalidArgument
+
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 
 KINDS: dict[str, Literal["agent", "person", "service"]] = {
@@ -87,6 +90,12 @@ class KnownResource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     type: Name
     id: Annotated[str, Meta(min_length=1, max_length=1000)]
     properties: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            canonical.check(self.properties, "properties")
+        except InvalidArgument as problem:
+            raise ValueError(str(problem)) from None
 
 
 class AuthZenConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
