@@ -32,6 +32,7 @@ _COMMANDS = {
     "serve": ("remit.cli.serve:serve", "Govern the agents of many processes, as a server."),
     "agents": ("remit.cli.agents:agents", "Add agents and people, and make and revoke keys."),
     "audit": ("remit.cli.audit:audit", "Export, verify, prove, show and erase records of the log."),
+    "witness": ("remit.cli.witness:witness", "Watch a log from outside, and have it cosigned."),
     "tail": ("remit.cli.tail:tail", "Follow decisions as they are made."),
     "demo": ("remit.cli.demo:demo", "Watch a hijacked agent, without Remit and with it."),
     "version": ("remit.cli.version:version", "Print the version."),

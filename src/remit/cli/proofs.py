@@ -66,7 +66,9 @@ def export(
     try:
         note = _signed_now(store, policy_path)
         size = read_checkpoint(note).size
-        store.read(lambda snapshot: _write(output, _lines(snapshot, note, size, values=values)))
+        store.read(
+            lambda snapshot: write_whole(output, _lines(snapshot, note, size, values=values))
+        )
     finally:
         store.close()
     if as_json:
@@ -88,7 +90,7 @@ def _lines(snapshot: Snapshot, note: bytes, size: int, *, values: bool) -> Itera
     )
 
 
-def _write(path: Path, chunks: Iterable[bytes]) -> None:
+def write_whole(path: Path, chunks: Iterable[bytes]) -> None:
     """Write a file whole or not at all, readable by its owner only."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -104,7 +106,7 @@ def _emit(output: Path | None, content: bytes) -> None:
     if output is None:
         sys.stdout.write(content.decode())
     else:
-        _write(output, [content])
+        write_whole(output, [content])
 
 
 def _signed_now(store: Store, policy_path: Path) -> bytes:
@@ -233,8 +235,8 @@ def verify(
     Exit code 1 when it does not verify. Without --vkey nobody vouches for the file, so it does
     not verify either, but what holds together is shown.
     """
-    log_keys = [_key(each) for each in keys]
-    witness_keys = [_key(each) for each in witnesses]
+    log_keys = [read_key(each) for each in keys]
+    witness_keys = [read_key(each) for each in witnesses]
     older = None if since is None else since.read_bytes()
     with file.open("rb") as stream:
         if stream.read(len(HEADER)) == HEADER.encode():
@@ -249,7 +251,7 @@ def verify(
     return Exit.OK if report.verified else Exit.FINDINGS
 
 
-def _key(given: str) -> VerifierKey:
+def read_key(given: str) -> VerifierKey:
     """The key that ``given`` spells or the file of that name holds."""
     path = Path(given)
     named = path.is_file()
