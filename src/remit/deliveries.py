@@ -7,12 +7,25 @@ whoever receives it tells a repetition by its id.
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import Literal, NewType, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 DeliveryId = NewType("DeliveryId", str)
+
+EventKind: TypeAlias = Literal[
+    "approval.pending",
+    "approval.vote",
+    "approval.approved",
+    "approval.rejected",
+    "approval.withdrawn",
+    "approval.expired",
+    "approval.used",
+    "stop.set",
+    "stop.lifted",
+]
+"""What can happen that is worth telling."""
 
 FIRST_PAUSE = 1_000_000_000
 """Nanoseconds from the first failure to the second attempt; then twice as long each time."""
@@ -29,8 +42,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     id: DeliveryId
     webhook: str
     """Name of the webhook."""
-    event: str
-    """What happened, such as ``approval.pending``."""
+    event: EventKind
     subject: str
     """Id of the approval or the stop that it happened to."""
     position: int

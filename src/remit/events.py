@@ -6,25 +6,12 @@ up to which it has read. No I/O of its own.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 from msgspec import Struct
 
 from remit.audit.record import Record, parse_record
+from remit.deliveries import EventKind
 from remit.model import ApprovalId
 from remit.storage import LoggedRecord, Snapshot
-
-EventKind: TypeAlias = Literal[
-    "approval.pending",
-    "approval.vote",
-    "approval.approved",
-    "approval.rejected",
-    "approval.withdrawn",
-    "approval.expired",
-    "approval.used",
-    "stop.set",
-    "stop.lifted",
-]
 
 CHUNK = 2_000
 """Records that one look reads at most."""

@@ -180,11 +180,9 @@ async def test_how_soon_a_busy_client_is_refused(tmp_path) -> None:
         path = f"/v1/stops/{made['stop']['id']}/refusal?since={made['position']}&wait=5"
         seen = (await client("GET", path, token="admin")).json["first_refusal"]
         assert (seen["session"], seen["tool"]) == (session, "db.query")
-        print(
-            f"stop in force after {1000 * (answered - began):.1f} ms, first refusal "
-            f"{1000 * (refusals[0] - began):.1f} ms after the request, {seen['after'] / 1e6:.1f} ms after "
-            "the stop in the log"
-        )
+        force, refusal = 1000 * (answered - began), 1000 * (refusals[0] - began)
+        print(f"stop: in force after {force:.1f} ms, first refusal after {refusal:.1f} ms")
+        print(f"first refusal {seen['after'] / 1e6:.1f} ms after the stop, by the log")
         assert refusals[0] - began < 1.0
         assert seen["after"] < 1_000_000_000
 

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from remit.config.authzen import AuthZenConfig
 from remit.config.units import Address, ByteCount, Duration
 from remit.identity.settings import IdentitySettings
+from remit.webhooks.settings import WebhookSettings
 
 
 class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -153,6 +154,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: LogConfig = field(default_factory=LogConfig)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     authzen: AuthZenConfig = field(default_factory=AuthZenConfig)
+    webhooks: tuple[WebhookSettings, ...] = ()
 
 
 def _check_url(url: str) -> None:

@@ -9,7 +9,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -20,13 +20,15 @@ from remit import api
 from remit.api.frame import Parts
 from remit.api.http import HttpApi
 from remit.api.news import LOOK_INTERVAL, Watcher
-from remit.config import Config
+from remit.config import Config, secret
 from remit.errors import ConfigError, RemitError
 from remit.server.assembly import Assembled, assemble
 from remit.server.fetching import fetch_document
 from remit.server.sockets import UnixListener, load_certificate, tcp_sockets, tls_context
 from remit.server.upkeep import SWEEP_INTERVAL, repeat, sign, sweep
 from remit.server.watching import PolicyWatch
+from remit.webhooks.sending import INTERVAL, WebhookSender
+from remit.webhooks.settings import Endpoint, endpoints
 
 HANDSHAKE_TIME = 10.0
 """Seconds that a client has to agree on TLS."""
@@ -41,8 +43,8 @@ _log = logging.getLogger("remit.server")
 class RunningServer:
     """A server in this event loop, from ``start`` to ``stop``."""
 
-    def __init__(self, assembled: Assembled) -> None:
-        """Take the parts over; ``stop`` closes the store."""
+    def __init__(self, assembled: Assembled, sender: WebhookSender | None = None) -> None:
+        """Take the parts over; ``stop`` closes the store. ``sender`` delivers to webhooks."""
         self.parts = assembled.parts
         self.invitation = assembled.invitation
         self.urls: list[str] = []
@@ -59,6 +61,7 @@ class RunningServer:
         self._tasks: list[asyncio.Task[None]] = []
         self._wrong: set[str] = set()
         self._news = Watcher()
+        self._sender = sender
 
     async def start(self) -> None:
         """Listen, and begin to keep things up.
@@ -103,6 +106,8 @@ class RunningServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sender is not None:
+            await self._sender.close()
         return await self._close()
 
     async def reload(self) -> None:
@@ -151,8 +156,14 @@ class RunningServer:
         self._begin(self._watch.run(config.policy.poll))
         self._begin(repeat(parts, "sweep", sweep, SWEEP_INTERVAL))
         self._begin(repeat(parts, "news", self._news.look, LOOK_INTERVAL))
+        if self._sender is not None:
+            self._begin(repeat(parts, "webhooks", self._send, INTERVAL))
         self._begin(repeat(parts, "signing", sign, config.signing.interval))
         self._begin(repeat(parts, "identity", self._tend, TEND_INTERVAL))
+
+    async def _send(self, _: Parts) -> None:
+        if self._sender is not None:
+            await self._sender.look()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
@@ -182,7 +193,25 @@ async def serve(config: Config) -> bool:
         AuditError: the log is not the one that was signed.
     """
     async with aiohttp.ClientSession(trust_env=True) as session:
-        return await _serve(RunningServer(assemble(config, partial(fetch_document, session))))
+        told = endpoints(config.webhooks, secret)
+        assembled = assemble(config, partial(fetch_document, session))
+        return await _serve(RunningServer(assembled, _sender(assembled.parts, told, session)))
+
+
+def _sender(
+    parts: Parts, told: Sequence[Endpoint], session: aiohttp.ClientSession
+) -> WebhookSender | None:
+    """What delivers to the webhooks; None where there are none."""
+    if not told:
+        return None
+
+    def fault(part: str, problem: str | None) -> None:
+        if problem is None:
+            parts.faults.clear(part)
+        else:
+            parts.faults.set(part, problem)
+
+    return WebhookSender(told, parts.store, parts.clock, session, fault)
 
 
 async def _serve(server: RunningServer) -> bool:
