@@ -4,23 +4,35 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
+PURE_TESTS := tests/policy tests/audit tests/protocols tests/identity \
+  $(addprefix tests/test_,$(addsuffix .py,approvals budgets canonical errors fulfilment governed_log \
+  governor_admit governor_approvals governor_evaluate governor_log governor_sessions governor_settle \
+  governor_stops model obligations sessions signing stops text))
 
-.PHONY: demo test check bench fix soak bare lock setup clean
+.PHONY: demo test check coverage bench fix soak fuzz bare lock setup clean
 
 demo: setup  ## A hijacked agent, first ungoverned, then governed; 20 seconds
 	$(BIN)/remit demo
 
-test: setup  ## All tests; measures the coverage that check looks at
-	$(RUN) -m pytest -n 2 --dist loadfile --cov --cov-config=tests/pure.coveragerc --cov-report=
+test: setup  ## All tests
+	$(RUN) -m pytest -n 2 --dist loadfile
 
-check: setup bare  ## Style, types, layers, coverage of the pure core, bare install
+check: setup bare coverage  ## Style, types, layers, coverage of the pure core, bare install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	test -e .coverage || $(MAKE) test
-	$(BIN)/coverage report --rcfile=tests/pure.coveragerc --skip-covered
+
+coverage: setup  ## Every branch of the pure layers, by the tests of the pure layers
+	$(RUN) -m pytest -n 2 --dist loadfile --cov --cov-config=tests/pure.coveragerc \
+	  --cov-report=term:skip-covered $(PURE_TESTS)
+
+soak: setup  ## Hours: a million admissions through a server, memory must stay flat
+	env -u PYTHONDONTWRITEBYTECODE $(RUN) -m benchmarks.soak
+
+fuzz: setup  ## The server's API under many more made-up requests than in CI
+	REMIT_FUZZ_EXAMPLES=500 $(RUN) -m pytest tests/server/test_openapi.py
 
 bare: setup  ## The built wheel, alone in a fresh environment
 	PYTHON=$(RUN) bash tests/bare_install.sh
