@@ -25,6 +25,8 @@ from remit.errors import ConfigError, RemitError
 from remit.server.assembly import Assembled, assemble
 from remit.server.fetching import fetch_document
 from remit.server.sockets import UnixListener, load_certificate, tcp_sockets, tls_context
+from remit.server.tracing import INTERVAL as TRACE_INTERVAL
+from remit.server.tracing import tracer_of
 from remit.server.upkeep import SWEEP_INTERVAL, repeat, sign, sweep
 from remit.server.watching import PolicyWatch
 from remit.webhooks.sending import INTERVAL, WebhookSender
@@ -60,6 +62,7 @@ class RunningServer:
         self._tls: ssl.SSLContext | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._wrong: set[str] = set()
+        self._tracer = tracer_of(self.parts.store)
         self._news = Watcher()
         self._sender = sender
 
@@ -158,6 +161,8 @@ class RunningServer:
         self._begin(repeat(parts, "news", self._news.look, LOOK_INTERVAL))
         if self._sender is not None:
             self._begin(repeat(parts, "webhooks", self._send, INTERVAL))
+        if self._tracer is not None:
+            self._begin(repeat(parts, "tracing", self._tracer.look, TRACE_INTERVAL))
         self._begin(repeat(parts, "signing", sign, config.signing.interval))
         self._begin(repeat(parts, "identity", self._tend, TEND_INTERVAL))
 
@@ -177,6 +182,8 @@ class RunningServer:
             except RemitError as error:
                 well = False
                 _log.error("not ended well", extra={"failure": error})
+        if self._tracer is not None:
+            await self._tracer.close()
         await asyncio.to_thread(self.parts.store.close)
         if self._unix is not None:
             self._unix.close()
