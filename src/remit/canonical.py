@@ -354,7 +354,9 @@ def parse(data: bytes, where: str = "json", limits: JsonLimits = _DEFAULT) -> An
             parse_int=_integer,
         )
         if "\\u" in text:
-            value = _Inspection(JsonLimits(bytes=8 * limits.bytes, depth=limits.depth)).value(value, 1)
+            value = _Inspection(JsonLimits(bytes=8 * limits.bytes, depth=limits.depth)).value(
+                value, 1
+            )
     except _NotJsonError as problem:
         raise problem.located(where) from None
     except UnicodeDecodeError as error:
