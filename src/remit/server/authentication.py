@@ -35,6 +35,8 @@ class RequestAuthenticator:
         self._clock = clock
         self._fetch = fetch
         self._fetching: dict[str, asyncio.Task[str | None]] = {}
+        self._read: dict[CredentialId, Credential | None] = {}
+        """Of this turn of the event loop."""
 
     @property
     def root(self) -> DelegationRoot:
@@ -80,7 +82,17 @@ class RequestAuthenticator:
         return self._authenticator.authenticate(facts, self._credential, self._clock())
 
     def _credential(self, credential_id: CredentialId) -> Credential | None:
-        return self._store.read(lambda snapshot: snapshot.credential(credential_id))
+        """Read once for the requests that came together, in one turn of the event loop.
+
+        Under load that is most of them, and each read waits for the thread that commits. The next
+        turn reads anew, so a revoked key is refused from the next request on.
+        """
+        if credential_id not in self._read:
+            found = self._store.read(lambda snapshot: snapshot.credential(credential_id))
+            if not self._read:
+                asyncio.get_running_loop().call_soon(self._read.clear)
+            self._read[credential_id] = found
+        return self._read[credential_id]
 
     async def _refreshed(self, issuer: str) -> bool:
         """Whether the issuer's keys were loaded anew just now."""
