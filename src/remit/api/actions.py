@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
+from typing import Any
 
 from remit import canonical
 from remit.api import news
@@ -78,7 +79,7 @@ async def admit(call: Call) -> Reply:
     """Decide on a call; if a person has to, wait for them as long as was asked for."""
     asked: AdmitBody = call.body
     deadline = monotonic() + asked.wait
-    _check(asked)
+    _check(call, arguments=asked.arguments, context=asked.context)
     _check_covered(call, asked)
     answered, held = await _admitted(call, asked, waits=asked.wait > 0)
     while held is not None and await _decided(call, held, deadline):
@@ -92,9 +93,8 @@ async def settle(call: Call) -> Reply:
     parts, again = call.parts, repeatable(call)
     policies, name = parts.policies.current, asked.action.name
     need = parts.policies.needs.of(name)
-    _check(asked)
-    if asked.outcome.result is not None:
-        canonical.check(asked.outcome.result, "outcome.result")
+    outcome = asked.outcome
+    _check(call, arguments=asked.arguments, context=asked.context, outcome_result=outcome.result)
 
     def work(t: Transaction) -> bytes:
         session = _usable(call, t.session(SessionId(asked.session)))
@@ -107,7 +107,7 @@ async def settle(call: Call) -> Reply:
             raise Problem(409, wire.ALREADY_SETTLED, f"The outcome of {asked.id} is on record.")
         principal = asked.principal or acting(call.identity, session.principal, policies)
         request = asked.request(principal)
-        settlement = parts.governor.settle(t, asked.id, request, asked.outcome)
+        settlement = parts.governor.settle(t, asked.id, request, outcome)
         refusal = withheld_text(name, settlement) if settlement.withheld else ""
         reply = wire.settlement_reply(settlement, refusal=refusal, result_rules=need.result_rules)
         answered = encoded(reply)
@@ -203,15 +203,18 @@ def _no_session() -> Problem:
     return Problem(404, "no-such-session", "There is no such session of yours. Open one first.")
 
 
-def _check(asked: AdmitBody | SettleBody) -> None:
-    """Hold arguments and context to the limits that they have at every edge.
+def _check(call: Call, **values: Any) -> None:
+    """Hold what a client sent to the limits that it has at every edge, by name.
 
     Raises:
-        InvalidArgument: they are too large or too deep.
+        InvalidArgument: it is too large or too deep.
     """
-    canonical.check(asked.arguments, "arguments")
-    if asked.context:
-        canonical.check(asked.context, "context")
+    raw = call.raw
+    # The body was read strictly; so small a one with so few brackets cannot be too deep either.
+    if len(raw) < canonical.MAX_BYTES and raw.count(b"[") + raw.count(b"{") <= canonical.MAX_DEPTH:
+        return
+    for name, value in values.items():
+        canonical.check(value, name.replace("_", "."))
 
 
 def _check_covered(call: Call, asked: AdmitBody) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from remit.identity.authenticator import Authenticator
 from remit.identity.keys import first_admin
 from remit.policy import load
 from remit.server.authentication import Fetch, RequestAuthenticator
+from remit.server.entropy import Entropy
 from remit.signing import FileSigner, write_vkey
 from remit.storage import Store
 from remit.storage.sqlite import SqliteStore
@@ -52,12 +52,10 @@ def assemble(config: Config, fetch: Fetch, clock: Callable[[], int] = time.time_
     policies = PolicyInForce(load(read_documents(config.policy.path)))
     signer = _signer(config)
     authenticator = Authenticator.open(config.identity, config.signing.key.parent)
-    store = _store(config)
+    store, entropy = _store(config), Entropy()
     try:
         store.read(check_log)
-        governor = Governor(
-            policies=lambda: policies.current, clock=clock, entropy=secrets.token_bytes
-        )
+        governor = Governor(policies=lambda: policies.current, clock=clock, entropy=entropy)
         store.write(governor.adopt)
         callers = RequestAuthenticator(authenticator, store, clock, fetch)
         parts = Parts(
@@ -68,10 +66,10 @@ def assemble(config: Config, fetch: Fetch, clock: Callable[[], int] = time.time_
             checkpointer=Checkpointer(store, signer, config.signing.interval),
             authenticator=callers,
             clock=clock,
-            entropy=os.urandom,
+            entropy=entropy,
             measures=Metrics(store),
         )
-        invitation = first_admin(store, now=clock(), entropy=secrets.token_bytes)
+        invitation = first_admin(store, now=clock(), entropy=entropy)
     except BaseException:
         store.close()
         raise
