@@ -205,3 +205,22 @@ async def test_uses_are_stored(issuer, asking):
     stored = asking.store.read(lambda t: t.credential(issued.credential.id))
     assert stored.last_used_at == START - START % 3_600_000_000_000
     assert asking.requests.root is asking.authenticator.root
+
+
+async def test_a_revoked_key_is_refused_from_the_next_turn_on(issuer, asking):
+    """Requests that come together share one read; those that come later do not."""
+    issued = asking.store.write(
+        lambda t: keys.issue(
+            t,
+            principal="bot",
+            kind="agent",
+            rights=frozenset({Right.AGENT}),
+            now=START,
+            entropy=secrets.token_bytes,
+        )
+    )
+    await asyncio.gather(*(asking(issued.text) for _ in range(8)))
+    asking.store.write(lambda t: keys.revoke(t, issued.credential.id, START))
+    await asyncio.sleep(0)
+    with pytest.raises(AuthenticationError, match="revoked"):
+        await asking(issued.text)
