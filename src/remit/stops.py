@@ -47,6 +47,17 @@ class Stop(Struct, frozen=True, kw_only=True):
     """When, nanoseconds since the Unix epoch."""
 
 
+class FirstRefusal(Struct, frozen=True, kw_only=True):
+    """The first call that a stop refused."""
+
+    position: int
+    """Of its record."""
+    after: int
+    """Nanoseconds from the stop to the refusal, by the times of their records."""
+    session: str
+    tool: str
+
+
 class Subject(Struct, frozen=True, kw_only=True):
     """What a stop is held against: who acts, in which session, with which tool."""
 

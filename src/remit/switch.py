@@ -16,7 +16,7 @@ from remit.audit.replay import subject_of
 from remit.errors import AuditError, InvalidRequest
 from remit.journal import Journal
 from remit.model import AccessRequest, Principal, Session, SessionId
-from remit.stops import Scope, Stop, StopId, Subject
+from remit.stops import FirstRefusal, Scope, Stop, StopId, Subject
 from remit.storage import Snapshot
 
 _EVERY = 1 << 62
@@ -85,17 +85,6 @@ def lift(journal: Journal, stop_id: StopId, by: Principal, reason: str) -> Stop:
     _record(journal, stop, "resumed", by, reason)
     journal.t.remove_stop(stop_id)
     return stop
-
-
-class FirstRefusal(Struct, frozen=True, kw_only=True):
-    """The first call that a stop refused."""
-
-    position: int
-    """Of its record."""
-    after: int
-    """Nanoseconds from the stop to the refusal, by the times of their records."""
-    session: str
-    tool: str
 
 
 def first_refusal(view: Snapshot, stop: Stop, since: int) -> tuple[FirstRefusal | None, int]:

@@ -15,12 +15,11 @@ from remit.api.repeats import repeatable
 from remit.approvals import Approval
 from remit.credentials import Right
 from remit.identity.principals import with_policy
-from remit.model import ApprovalId
-from remit.protocols.approval_views import StopView, stop_view
+from remit.protocols.approval_views import StopSeen, StopSet, StopView, stop_view
 from remit.protocols.wire import LONGEST_WAIT
 from remit.stops import MAX_REASON, MAX_VALUE, Scope, Stop, StopId
 from remit.storage import Snapshot, Transaction
-from remit.switch import FirstRefusal, first_refusal
+from remit.switch import first_refusal
 
 _LOOK = 0.05
 """Seconds between two looks for the first refusal."""
@@ -39,23 +38,6 @@ class Resumption(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why a stop is lifted."""
 
     reason: Annotated[str, Meta(max_length=MAX_REASON)] = ""
-
-
-class StopSet(Struct, frozen=True, kw_only=True):
-    """A stop that holds from now on."""
-
-    stop: StopView
-    position: int
-    """Of its record in the log."""
-    closed: tuple[ApprovalId, ...]
-    """Approvals in its scope: rejected while they were pending, withdrawn once approved."""
-
-
-class StopSeen(Struct, frozen=True, kw_only=True):
-    """A stop, and the first call that it refused."""
-
-    stop: StopView
-    first_refusal: FirstRefusal | None
 
 
 class StopPlace(Struct, frozen=True, kw_only=True):

@@ -29,6 +29,14 @@ _COMMANDS = {
         "remit.cli.approvals:approvals",
         "List, show and decide what waits for a person.",
     ),
+    "stop": (
+        "remit.cli.stop:stop",
+        "Stop an agent, a session, tools or everything: their next call is refused.",
+    ),
+    "resume": (
+        "remit.cli.stop:resume",
+        "Let go on what was stopped: one STOP by its id, or all stops of --agent, --tool, ...",
+    ),
     "serve": ("remit.cli.serve:serve", "Govern the agents of many processes, as a server."),
     "agents": ("remit.cli.agents:agents", "Add agents and people, and make and revoke keys."),
     "audit": ("remit.cli.audit:audit", "Export, verify, prove, show and erase records of the log."),
@@ -59,6 +67,7 @@ _EXITS: tuple[tuple[type[errors.RemitError], Exit], ...] = (
     (errors.Refused, Exit.DENIED),
     (errors.Withheld, Exit.DENIED),
     (errors.ApprovalError, Exit.DENIED),
+    (errors.AuthenticationError, Exit.DENIED),
     (errors.StoreCorrupt, Exit.FINDINGS),
     (errors.StoreError, Exit.UNAVAILABLE),
     (errors.ConfigError, Exit.USAGE),

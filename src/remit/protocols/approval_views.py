@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from remit.approvals import Approval, ApprovalState, state_at
 from remit.model import ApprovalId, Digest, Revision, SessionId
-from remit.stops import Scope, Stop, StopId
+from remit.stops import FirstRefusal, Scope, Stop, StopId
 
 
 class ActorView(Struct, frozen=True, kw_only=True):
@@ -83,6 +83,23 @@ class StopView(Struct, frozen=True, kw_only=True):
     reason: str
     by: str
     at: int
+
+
+class StopSet(Struct, frozen=True, kw_only=True):
+    """A stop that holds from now on."""
+
+    stop: StopView
+    position: int
+    """Of its record in the log."""
+    closed: tuple[ApprovalId, ...]
+    """Approvals in its scope: rejected while they were pending, withdrawn once approved."""
+
+
+class StopSeen(Struct, frozen=True, kw_only=True):
+    """A stop, and the first call that it refused."""
+
+    stop: StopView
+    first_refusal: FirstRefusal | None
 
 
 def approval_view(approval: Approval, now: int, *, details: bool) -> ApprovalView:
