@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from serving import Answer, Client, parts_of, serving
-
 from remit.api import authzen
 from remit.config import Config, parse_config
 from remit.credentials import Right
 from remit.identity.model import Identity
 from remit.model import Principal
+from serving import Answer, Client, parts_of, serving
 
 POLICY = """
 remit: 1

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serving import POLICY
-
 from remit import custody
 from remit.api.frame import Parts
 from remit.config import Config
@@ -22,6 +20,7 @@ from remit.model import Principal
 from remit.server.assembly import assemble
 from remit.server.running import RunningServer
 from remit.storage import Transaction
+from serving import POLICY
 
 CONFIG = '[server]\nlisten = ["127.0.0.1:0"]\nsocket = ""\ndrain = "1s"\n'
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
-from serving import parts_of, serving
 
 from remit.api import agents
 from remit.audit.record import parse_record
@@ -21,6 +20,7 @@ from remit.identity.delegation import attenuate, narrowing_of
 from remit.identity.keys import first_admin
 from remit.identity.settings import IdentitySettings
 from remit.server.authentication import RequestAuthenticator
+from serving import parts_of, serving
 
 
 async def nothing(_: str) -> bytes:

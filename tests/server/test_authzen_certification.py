@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from authzen_fixture import SETTINGS, Pdp, scenario
+
 from serving import Answer
 
 ALICE = {"type": "user", "id": "alice"}

@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 from msgspec import Struct
-from serving import Client, parts_of, serving
 
 from remit.api.frame import ANY_RIGHT, PUBLIC, Call, Parts, Problem, Reply, Route
 from remit.api.http import HttpApi
@@ -24,6 +23,7 @@ from remit.errors import (
     StoreLocked,
     Unavailable,
 )
+from serving import Client, parts_of, serving
 
 
 class Order(Struct, forbid_unknown_fields=True):

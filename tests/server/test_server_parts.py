@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import POLICY, parts_of, serving
 
 from remit.api.frame import Parts
 from remit.api.state import Changes, Health, PolicyInForce
@@ -23,6 +22,7 @@ from remit.server import upkeep
 from remit.server.logs import JsonLines, log_to
 from remit.server.watching import PolicyWatch, looked
 from remit.storage.memory import MemoryStore
+from serving import POLICY, parts_of, serving
 
 DENIES = POLICY.replace("effect: allow", "effect: deny")
 

@@ -25,13 +25,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from serving import POLICY
 
 from remit.approvals import ApprovalState
 from remit.audit.checkpoint import read_checkpoint
 from remit.credentials import Right
 from remit.identity.keys import issue
 from remit.storage.sqlite import SqliteStore
+from serving import POLICY
 
 
 class Running:
