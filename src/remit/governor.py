@@ -152,19 +152,26 @@ class Governor:
 
     # Actions
 
-    def admit(self, t: Transaction, request: AccessRequest) -> Admission:
+    def admit(
+        self, t: Transaction, request: AccessRequest, objection: Reason | None = None
+    ) -> Admission:
         """Decide on one request, and record the decision.
 
         Under ``Mode.SHADOW`` everything that policy, a limit or an obligation would stop is granted
         as it came. What no policy can allow binds in every mode: a stop, no such session,
         another's, an ended one, a request that does not fit into a record.
 
+        Args:
+            t: the transaction.
+            request: the call.
+            objection: a reason of the edge to refuse it, whatever policy says.
+
         Raises:
             InvalidRequest: the request is malformed; nothing was recorded.
         """
         policies = self._policies()
         journal = self._begin(t)
-        session = self._carrier(journal, request)
+        session = objection or self._carrier(journal, request)
         if isinstance(session, Reason):
             return refused(journal, request, policies, session)
         ruling = rule(policies, request, Facts(now=journal.now, session=session))
@@ -382,8 +389,8 @@ class Governor:
     ) -> int:
         """Erase the values beside some records, and record that. The new record's position.
 
-        The copies of the arguments that approvals hold go too; an open one is withdrawn, because
-        nobody could see any more what it is for.
+        The copies that approvals and stops hold go too; an open approval is withdrawn, because
+        nobody could see any more what it is for, a stop stays in force without its reason.
 
         Raises:
             InvalidRequest: one of the records has no values (any more); nothing was erased.
@@ -395,7 +402,7 @@ class Governor:
                     f"record {position} has no values, or they were erased before; nothing was "
                     "erased now"
                 )
-            journal.erase_approval(position)
+            journal.erase_copies(position)
         args, values = journal.seal({"reason": reason} if reason else None)
         record = ledger.erasure(positions, by, now=journal.now, args=args, note=journal.note)
         return journal.append(record, values)

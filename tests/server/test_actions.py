@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from serving import IDENTITIES, Answer, Client, agent, parts_of, serving
 
 from remit.api.frame import Parts
 from remit.api.repeats import KEPT
@@ -18,6 +17,7 @@ from remit.governor import Governor
 from remit.identity.model import Identity, Narrowing
 from remit.model import ApprovalId, Principal, SessionId
 from remit.policy import load
+from serving import IDENTITIES, Answer, Client, agent, parts_of, serving
 
 POLICY = """
 remit: 1
@@ -256,14 +256,18 @@ async def test_a_service_acts_as_the_agents_it_names(client: Client) -> None:
     assert not nobody["granted"]
 
 
-async def test_a_narrowed_credential_is_held_to_what_it_covers(client: Client) -> None:
+async def test_a_narrowed_credential_is_held_to_what_it_covers(
+    client: Client, parts: Parts
+) -> None:
     session = (await opened(client, "narrowed"))["id"]
-    refused = await client("POST", "/v1/admit", token="narrowed", json=call(session))
-    assert (refused.status, refused.json["code"]) == (403, "narrowed")
+    refused = await admitted(client, call(session), "narrowed")
+    assert (refused["granted"], refused["reasons"][0]["rule"]) == (False, "narrowed")
+    assert "db.query" in refused["refusal"]
+    assert kinds(parts)[-1] == "decision deny"
     assert (await admitted(client, call(session, "web.get"), "narrowed"))["granted"]
     assert (await client("POST", "/v1/sessions", token="bound", json={})).status == 403
-    elsewhere = await client("POST", "/v1/admit", token="bound", json=call(session))
-    assert elsewhere.status == 403
+    elsewhere = await admitted(client, call(session), "bound")
+    assert "another session" in elsewhere["refusal"]
     assert (await client("GET", f"/v1/sessions/{session}", token="bound")).status == 404
 
 

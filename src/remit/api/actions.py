@@ -80,7 +80,6 @@ async def admit(call: Call) -> Reply:
     asked: AdmitBody = call.body
     deadline = monotonic() + asked.wait
     _check(call, arguments=asked.arguments, context=asked.context)
-    _check_covered(call, asked)
     answered, held = await _admitted(call, asked, waits=asked.wait > 0)
     while held is not None and await _decided(call, held, deadline):
         answered, held = await _admitted(call, asked, waits=monotonic() < deadline)
@@ -125,6 +124,7 @@ async def _admitted(
     """Admit once: the answer, and what it waits for if it is not to be the last."""
     parts, again, needs = call.parts, repeatable(call), call.parts.policies.needs
     checkpointer, name = parts.checkpointer, asked.action.name
+    session_id = SessionId(asked.session)
     if asked.resolved is None and needs.of(name).paths:
         raise Problem(
             409,
@@ -135,13 +135,14 @@ async def _admitted(
     unsigned = checkpointer.failed
 
     def work(t: Transaction) -> tuple[bytes, ApprovalId | None]:
-        principal = _principal(call, t.session(SessionId(asked.session)))
+        principal = _principal(call, t.session(session_id))
         answered = again.found(t)
         if answered is not None:
             return answered, None
         if unsigned:
             checkpointer.require(t)
-        admission = parts.governor.admit(t, asked.request(principal))
+        objection = permits(call.identity, name, session_id, parts.clock())
+        admission = parts.governor.admit(t, asked.request(principal), objection)
         answered = encoded(_reply(admission, name, principal, looks=needs.looks_at_result))
         held = None if admission.granted else admission.approval
         if held is None or not waits:
@@ -217,18 +218,6 @@ def _check(call: Call, **values: Any) -> None:
         canonical.check(value, name.replace("_", "."))
 
 
-def _check_covered(call: Call, asked: AdmitBody) -> None:
-    """Refuse what a narrowed credential does not cover.
-
-    Raises:
-        Problem: 403.
-    """
-    session = SessionId(asked.session)
-    reason = permits(call.identity, asked.action.name, session, call.parts.clock())
-    if reason is not None:
-        raise Problem(403, reason.rule, f"{reason.because} {reason.instead}")
-
-
 _AGENT = frozenset({Right.AGENT})
 _TAG = "actions"
 _REPEATS = (
@@ -280,7 +269,7 @@ ROUTES = (
         tag=_TAG,
         body=AdmitBody,
         reply=AdmissionReply,
-        problems=(403, 409, 422),
+        problems=(409, 422),
         waits=wire.LONGEST_WAIT,
     ),
     Route(
