@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from remit import Guard, custody
 from remit.config.file import parse_config
-from remit.credentials import Right
+from remit.credentials import CredentialId, Right
 from remit.journal import Journal
 from remit.model import Principal
 from remit.server.assembly import assemble
@@ -26,9 +26,11 @@ AGENTS = ("bot", "sub-bot", "reader-bot", "stranger", "inventory-bot")
 
 CONFIG = """
 [server]
-listen = {listen}
+listen = ["127.0.0.1:0"]
 socket = "{socket}"
 drain = "2s"
+[limits]
+{limits}
 [policy]
 poll = "50ms"
 [signing]
@@ -43,11 +45,11 @@ async def _no_fetch(url: str) -> bytes:
 class ServerThread:
     """A server on the policy in ``folder``, with its store and key there; stop it at the end."""
 
-    def __init__(self, folder: Path, listen: str = "127.0.0.1:0") -> None:
+    def __init__(self, folder: Path, *, socket: Path | None = None, limits: str = "") -> None:
         # Paths of Unix sockets are short; those of test folders are not.
         self._sockets = tempfile.TemporaryDirectory(prefix="remit")
-        self.socket = Path(self._sockets.name) / "s"
-        text = CONFIG.format(listen=f'["{listen}"]', socket=self.socket)
+        self.socket = socket or Path(self._sockets.name) / "s"
+        text = CONFIG.format(socket=self.socket, limits=limits)
         self._config = parse_config(text, "remit.toml", folder)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -75,6 +77,16 @@ class ServerThread:
             ).text
 
         return self.store.write(work)
+
+    def revoke(self, key: str) -> None:
+        """Revoke an API key, as another process would."""
+
+        def work(t: Transaction) -> None:
+            journal = Journal.begin(t, time.time_ns(), os.urandom)
+            by = Principal(id="test", kind="service")
+            custody.revoke_key(journal, by, CredentialId(key.split("_")[1]))
+
+        self.store.write(work)
 
     def stop(self) -> None:
         """End the server in good order. A second call does nothing."""

@@ -91,7 +91,7 @@ class Transport:
             try:
                 response = self._exchange(request, deadline)
             except OSError as error:
-                problem, cause = str(error) or type(error).__name__, error
+                problem, cause = _told(error), error
                 continue
             if response.status != 503:
                 return response
@@ -178,6 +178,12 @@ class Transport:
             instead="Try again later; nothing runs without its answer.",
         )
         return Unavailable(f"{reason.because} {reason.instead}", reasons=(reason,))
+
+
+def _told(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "it did not answer in time"
+    return error.strerror or str(error) or type(error).__name__
 
 
 def _left(deadline: float) -> float:
