@@ -18,8 +18,8 @@ from remit.model import (
     Session,
     SessionId,
 )
-from remit.stops import Scope, Stop, StopId
-from remit.switch import StopEffect
+from remit.stops import FirstRefusal, Scope, Stop, StopId
+from remit.switch import StopEffect, first_refusal
 
 
 def stopped(
@@ -247,3 +247,44 @@ def test_a_clock_behind_the_log_does_not_move_a_stop() -> None:
     effect = stopped(world)
     assert world.records()[effect.position].note is not None
     assert not query(world, session).granted
+
+
+def test_the_reason_of_a_stop_can_be_erased_and_the_stop_holds() -> None:
+    world = World()
+    first = stopped(world, "agent", "inventory-bot")
+    world.now += SECOND
+    second = stopped(world)
+    world.do(world.governor.erase, [first.position], world.person("ada"))
+    kept = world.store.read(lambda view: list(view.stops()))
+    assert [stop.reason for stop in kept] == ["", second.stop.reason]
+    admission = query(world, world.open())
+    assert admission.decision.reasons[0].because == "grace stopped agent inventory-bot."
+
+
+def test_the_first_refusal_of_a_stop_is_found_and_how_soon_it_came() -> None:
+    world = World()
+    parent = world.open()
+    child = world.do(
+        world.governor.open_session, world.policies.principal("web-bot"), parent=parent.id
+    )
+    other = world.open("web-bot")
+    effect = stopped(world, "session", parent.id)
+    stopped(world, "tool", "web.*")
+
+    def found(since: int) -> tuple[FirstRefusal | None, int]:
+        return world.store.read(lambda view: first_refusal(view, effect.stop, since))
+
+    query(world, other)
+    world.admit(world.call(other, "web.get", url="https://a.example"))  # another stop's
+    size = len(world.bodies())
+    assert found(effect.position) == (None, size)
+    assert found(size) == (None, size)
+    assert found(size + 5) == (None, size + 5)
+    world.now += SECOND
+    refused = query(world, child)
+    query(world, parent)
+    refusal = FirstRefusal(
+        position=refused.position, after=SECOND, session=child.id, tool="db.query"
+    )
+    assert found(size) == (refusal, refused.position)
+    assert found(effect.position) == (refusal, refused.position)

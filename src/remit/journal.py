@@ -170,10 +170,13 @@ class Journal(NamedTuple):
         self.append(ledger.approval(moved, by, now=self.now, args=args, note=self.note), values)
         return moved
 
-    def erase_approval(self, position: int) -> None:
-        """Drop the copy of a record's arguments that its approval holds."""
+    def erase_copies(self, position: int) -> None:
+        """Drop the copies of a record's values that its approval or its stop holds."""
         for kept in self.t.records(position, position + 1):
-            approval_id = parse_record(kept.body).approval
+            record = parse_record(kept.body)
+            if record.stop is not None:
+                self._erase_reason(record.stop.id)
+            approval_id = record.approval
             approval = None if approval_id is None else self.t.approval(ApprovalId(approval_id))
             if approval is None:
                 continue
@@ -182,3 +185,8 @@ class Journal(NamedTuple):
                 self.move(approvals.supersede(emptied, self.now, "its arguments were erased"))
             else:
                 self.t.put_approval(emptied)
+
+    def _erase_reason(self, stop_id: str) -> None:
+        for stop in self.t.stops():
+            if stop.id == stop_id:
+                self.t.put_stop(replace(stop, reason=""))

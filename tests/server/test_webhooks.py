@@ -25,7 +25,7 @@ from remit.storage.sqlite import SqliteStore
 from remit.webhooks import outbox, sending, slack
 from remit.webhooks.messages import message
 from remit.webhooks.sending import WebhookSender
-from remit.webhooks.settings import Endpoint, WebhookSettings, endpoints
+from remit.webhooks.settings import Webhook, WebhookSettings, with_secrets
 from remit.webhooks.signature import signed_headers, verify
 from serving import parts_of
 
@@ -106,12 +106,12 @@ class World:
     def waiting(self) -> list[Delivery]:
         return list(self.store.read(lambda view: view.deliveries(1 << 62, 100)))
 
-    def sender(self, session, *found: Endpoint) -> WebhookSender:
+    def sender(self, session, *found: Webhook) -> WebhookSender:
         return WebhookSender(found, self.store, self.clock, session, self.faults.__setitem__)
 
 
 @asynccontextmanager
-async def sending_to(world: World, *found: Endpoint, interval: float = 0.01):
+async def sending_to(world: World, *found: Webhook, interval: float = 0.01):
     """A sender at work."""
 
     async def work() -> None:
@@ -140,9 +140,9 @@ async def settled(world: World) -> None:
     raise AssertionError(f"still waiting: {world.waiting()}")
 
 
-def endpoint(receiver: Receiver, name: str = "audit", **options) -> Endpoint:
+def endpoint(receiver: Receiver, name: str = "audit", **options) -> Webhook:
     settings = WebhookSettings(name=name, url=receiver.url, **options)
-    return Endpoint(settings=settings, url=receiver.url, key=KEY)
+    return Webhook(settings=settings, url=receiver.url, key=KEY)
 
 
 async def test_a_message_is_sent_until_it_is_taken_under_one_id_and_signed_each_time() -> None:
@@ -288,7 +288,7 @@ async def test_a_dead_webhook_is_shown_given_up_after_a_day_and_holds_up_no_othe
             assert world.faults["webhook alive"] is None
             world.passed += deliveries.PATIENCE
             await settled(world)
-        gone = Endpoint(
+        gone = Webhook(
             settings=WebhookSettings(name="dead", url="http://127.0.0.1:1/"),
             url="http://127.0.0.1:1/",
             key=KEY,
@@ -391,14 +391,14 @@ def test_secrets_come_from_the_environment() -> None:
         "REMIT_WEBHOOK_AUDIT_LOG_SECRET": STANDARD,
         "REMIT_WEBHOOK_CHAT_URL": "https://hooks.slack.com/services/T/B/x",
     }
-    found = endpoints([signed, chat], known.get)
+    found = with_secrets([signed, chat], known.get)
     assert [each.key for each in found] == [KEY, None]
     assert [each.url for each in found] == [
         "https://a.example/hook",
         "https://hooks.slack.com/services/T/B/x",
     ]
     assert "services" not in repr(found)
-    plain = endpoints([signed], {"REMIT_WEBHOOK_AUDIT_LOG_SECRET": "p" * 24}.get)
+    plain = with_secrets([signed], {"REMIT_WEBHOOK_AUDIT_LOG_SECRET": "p" * 24}.get)
     assert plain[0].key == b"p" * 24
 
 
@@ -416,14 +416,14 @@ def test_secrets_that_do_not_do(webhook, known, says) -> None:
     settings = [WebhookSettings(name="a", **webhook)]
     given = {f"REMIT_WEBHOOK_A_{name}": value for name, value in known.items()}
     with pytest.raises(ConfigError, match=says) as raised:
-        endpoints(settings, given.get)
+        with_secrets(settings, given.get)
     assert "T/B/x" not in str(raised.value)
 
 
 def test_two_of_one_name() -> None:
     twice = [WebhookSettings(name="a", url="https://a.example/", format="slack")] * 2
     with pytest.raises(ConfigError, match="two"):
-        endpoints(twice, {}.get)
+        with_secrets(twice, {}.get)
 
 
 def test_the_signature_of_the_standard() -> None:
@@ -470,7 +470,7 @@ async def test_slack_is_sent_blocks_and_no_signature() -> None:
     world = World()
     async with receiving() as receiver:
         settings = WebhookSettings(name="chat", url=receiver.url, format="slack")
-        async with sending_to(world, *endpoints([settings], {}.get)):
+        async with sending_to(world, *with_secrets([settings], {}.get)):
             world.hold(to="x@y.example", amount=7)
             await settled(world)
     ((headers, body),) = receiver.got

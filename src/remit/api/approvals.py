@@ -57,7 +57,7 @@ class WaitQuery(Struct, frozen=True, kw_only=True):
     """Seconds to wait for as long as the approval is pending."""
 
 
-class Answer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GivenReason(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a person gives as the reason for what they do."""
 
     reason: Annotated[str, Meta(max_length=MAX_REASON)] = ""
@@ -145,7 +145,7 @@ _Step: TypeAlias = Callable[[Governor, Transaction, ApprovalId, Principal, str],
 async def _decide(call: Call, step: _Step) -> Reply:
     """Take a step as the person whom the credential shows."""
     parts, again = call.parts, repeatable(call)
-    asked: Answer = call.body or Answer()
+    asked: GivenReason = call.body or GivenReason()
     wanted = ApprovalId(call.params["id"])
     by = with_policy(call.identity.principal, parts.policies.current)
     moved: list[Approval] = []
@@ -323,7 +323,7 @@ ROUTES = (
             summary=summary,
             description="The person is the one whom the credential shows.",
             tag=_TAG,
-            body=Answer,
+            body=GivenReason,
             body_optional=True,
             reply=ApprovalView,
             problems=(404, 409, 422),

@@ -30,7 +30,7 @@ from remit.server.tracing import tracer_of
 from remit.server.upkeep import SWEEP_INTERVAL, repeat, sign, sweep
 from remit.server.watching import PolicyWatch
 from remit.webhooks.sending import INTERVAL, WebhookSender
-from remit.webhooks.settings import Endpoint, endpoints
+from remit.webhooks.settings import Webhook, with_secrets
 
 HANDSHAKE_TIME = 10.0
 """Seconds that a client has to agree on TLS."""
@@ -200,13 +200,13 @@ async def serve(config: Config) -> bool:
         AuditError: the log is not the one that was signed.
     """
     async with aiohttp.ClientSession(trust_env=True) as session:
-        told = endpoints(config.webhooks, secret)
+        told = with_secrets(config.webhooks, secret)
         assembled = assemble(config, partial(fetch_document, session))
         return await _serve(RunningServer(assembled, _sender(assembled.parts, told, session)))
 
 
 def _sender(
-    parts: Parts, told: Sequence[Endpoint], session: aiohttp.ClientSession
+    parts: Parts, told: Sequence[Webhook], session: aiohttp.ClientSession
 ) -> WebhookSender | None:
     """What delivers to the webhooks; None where there are none."""
     if not told:

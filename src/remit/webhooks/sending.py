@@ -16,7 +16,7 @@ from remit.storage import Store
 from remit.storage.bridge import result
 from remit.webhooks import outbox, slack
 from remit.webhooks.messages import Message, message
-from remit.webhooks.settings import Endpoint
+from remit.webhooks.settings import Webhook
 from remit.webhooks.signature import ID, signed_headers
 
 INTERVAL = 0.5
@@ -36,7 +36,7 @@ class WebhookSender:
 
     def __init__(
         self,
-        endpoints: Sequence[Endpoint],
+        webhooks: Sequence[Webhook],
         store: Store,
         clock: Callable[[], int],
         session: aiohttp.ClientSession,
@@ -45,14 +45,14 @@ class WebhookSender:
         """Take over what to deliver, and to whom.
 
         Args:
-            endpoints: the webhooks.
+            webhooks: those that there are, with their secrets.
             store: where the outbox is.
             clock: nanoseconds since the Unix epoch.
             session: to send with.
             fault: is told what is wrong with a part (``webhook NAME``); None: nothing any more.
         """
-        self._endpoints = {each.settings.name: each for each in endpoints}
-        self._settings = [each.settings for each in endpoints]
+        self._webhooks = {each.settings.name: each for each in webhooks}
+        self._settings = [each.settings for each in webhooks]
         self._store = store
         self._clock = clock
         self._session = session
@@ -67,7 +67,7 @@ class WebhookSender:
         Raises:
             StoreError: the store does not answer; the next look makes up for it.
         """
-        if not self._endpoints:
+        if not self._webhooks:
             return
         news, position = await asyncio.to_thread(
             self._store.read, lambda view: outbox.behind(view, self._position)
@@ -78,7 +78,7 @@ class WebhookSender:
         now = self._clock()
         if not await asyncio.to_thread(self._store.read, lambda view: view.deliveries(now, 1)):
             return
-        room = {name: AT_ONCE - self._under_way[name] for name in self._endpoints}
+        room = {name: AT_ONCE - self._under_way[name] for name in self._webhooks}
         for delivery in await result(self._store.submit(lambda t: outbox.claim(t, now, room))):
             self._under_way[delivery.webhook] += 1
             task = asyncio.get_running_loop().create_task(self._deliver(delivery))
@@ -100,12 +100,12 @@ class WebhookSender:
 
     async def _deliver(self, delivery: Delivery) -> None:
         """Send one message, and store what came of it."""
-        endpoint = self._endpoints[delivery.webhook]
+        webhook = self._webhooks[delivery.webhook]
         told = await asyncio.to_thread(
             self._store.read,
-            lambda view: message(view, delivery, endpoint.settings, self._clock()),
+            lambda view: message(view, delivery, webhook.settings, self._clock()),
         )
-        problem = None if told is None else await self._sent(endpoint, told)
+        problem = None if told is None else await self._sent(webhook, told)
         part = f"webhook {delivery.webhook}"
         if problem is None:
             await result(self._store.submit(lambda t: outbox.done(t, delivery)))
@@ -121,17 +121,17 @@ class WebhookSender:
         if not kept or delivery.attempts >= WORRYING:
             self._fault(part, f"messages are not taken: {problem}")
 
-    async def _sent(self, endpoint: Endpoint, told: Message) -> str | None:
+    async def _sent(self, webhook: Webhook, told: Message) -> str | None:
         """Send once. What went wrong, in words that hold no secret, or None."""
-        content = slack.payload(told) if endpoint.settings.format == "slack" else told
+        content = slack.payload(told) if webhook.settings.format == "slack" else told
         body = msgspec.json.encode(content)
         headers = {"Content-Type": "application/json", "User-Agent": "remit", ID: told.id}
-        if endpoint.key is not None:
+        if webhook.key is not None:
             seconds = self._clock() // 1_000_000_000
-            headers |= signed_headers(endpoint.key, told.id, seconds, body)
+            headers |= signed_headers(webhook.key, told.id, seconds, body)
         try:
             async with self._session.post(
-                endpoint.url,
+                webhook.url,
                 data=body,
                 headers=headers,
                 # A redirect could lead where nobody meant the arguments to go.

@@ -67,7 +67,7 @@ class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return f"REMIT_WEBHOOK_{self.name.upper().replace('-', '_')}_{what}"
 
 
-class Endpoint(Struct, frozen=True, kw_only=True):
+class Webhook(Struct, frozen=True, kw_only=True):
     """A webhook with its secrets. Not to be logged."""
 
     settings: WebhookSettings
@@ -93,9 +93,9 @@ def check_url(url: str) -> None:
         raise ValueError("`url` must not hold a password")
 
 
-def endpoints(
+def with_secrets(
     webhooks: Iterable[WebhookSettings], secret: Callable[[str], str | None]
-) -> tuple[Endpoint, ...]:
+) -> tuple[Webhook, ...]:
     """The webhooks with their secrets.
 
     Args:
@@ -105,11 +105,11 @@ def endpoints(
     Raises:
         ConfigError: a secret is missing or unusable, or two webhooks have one name.
     """
-    found: dict[str, Endpoint] = {}
+    found: dict[str, Webhook] = {}
     for each in webhooks:
         if each.name in found:
             raise ConfigError(f"webhooks: two have the name {each.name}; their secrets would mix")
-        found[each.name] = Endpoint(settings=each, url=_url(each, secret), key=_key(each, secret))
+        found[each.name] = Webhook(settings=each, url=_url(each, secret), key=_key(each, secret))
     return tuple(found.values())
 
 
