@@ -443,7 +443,8 @@ def test_a_result_too_large_for_the_server_counts_as_one_it_cannot_read(tmp_path
                 look("a")
             with pytest.raises(InvalidRequest, match="larger"):
                 note("z" * 70_000)
-        assert steps(server.store) == ["decision allow", "outcome ok"] * 2
+            assert len(note("z" * 65_250)) == 300_000
+        assert steps(server.store) == ["decision allow", "outcome ok"] * 3
 
 
 def test_numbers_and_names_of_every_kind_arrive_as_they_are(server: ServerThread) -> None:

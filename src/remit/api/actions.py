@@ -281,6 +281,7 @@ ROUTES = (
         description=_REPEATS,
         tag=_TAG,
         body=SettleBody,
+        bodies=3,  # arguments that were let in always fit, with the result beside them
         reply=SettlementReply,
         problems=(404, 409, 422),
     ),

@@ -197,6 +197,9 @@ class Route(Struct, frozen=True, kw_only=True):
     """Further statuses that a body of type ``reply`` is sent with, for the OpenAPI document."""
     problems: tuple[int, ...] = ()
     """Statuses of the problems that this route has of its own, for the OpenAPI document."""
+    bodies: int = 1
+    """How many times ``limits.body`` a body may have: for what repeats an earlier body and adds
+    something as large."""
     waits: float = 0.0
     """Seconds that the handler may wait by design (long polls), on top of the request time."""
 

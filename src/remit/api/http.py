@@ -160,7 +160,7 @@ class HttpApi:
         headers = request.headers
         if not request.can_read_body:
             return b""
-        limit = self._limits.body
+        limit = self._limits.body * route.bodies
         if route.body is None:
             raise Problem(400, "unexpected-body", "This takes no body.")
         if headers.get("Content-Encoding", "identity").lower() != "identity":
