@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import secrets
+import sys
 import time
 from contextlib import asynccontextmanager
 
@@ -27,7 +29,7 @@ from remit.webhooks.messages import message
 from remit.webhooks.sending import WebhookSender
 from remit.webhooks.settings import Webhook, WebhookSettings, with_secrets
 from remit.webhooks.signature import signed_headers, verify
-from serving import parts_of
+from serving import POLICY, parts_of
 
 SECOND = 1_000_000_000
 KEY = secrets.token_bytes(32)
@@ -435,6 +437,57 @@ def test_the_signature_of_the_standard() -> None:
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     several = f"v1,AAAA {headers['webhook-signature']} v2,x"
     assert verify(key, headers["webhook-id"], "1614265330", several, b'{"test": 2432232314}')
+
+
+# The whole server
+
+
+async def test_a_server_process_delivers_and_wants_its_secrets_first(tmp_path) -> None:
+    (tmp_path / "remit.yaml").write_text(POLICY)
+    config = tmp_path / "remit.toml"
+    environment = {**os.environ, "REMIT_WEBHOOK_AUDIT_SECRET_FILE": str(tmp_path / "secret")}
+    (tmp_path / "secret").write_text(STANDARD + "\n")
+    remit = [sys.executable, "-m", "remit"]
+    async with receiving(503) as receiver:
+        config.write_text(
+            '[server]\nlisten = ["127.0.0.1:0"]\nsocket = ""\n'
+            f'[[webhooks]]\nname = "audit"\nurl = "{receiver.url}"\n'
+        )
+        check = [*remit, "serve", "--check", "--config", str(config)]
+        assert (await ran(check, os.environ))[0] == 2
+        assert (await ran(check, environment))[0] == 0
+        server = await asyncio.create_subprocess_exec(
+            *remit,
+            *("serve", "--config", str(config)),
+            env=environment,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert server.stderr is not None
+            while b'"listening"' not in await asyncio.wait_for(server.stderr.readline(), 20):
+                continue
+            await asyncio.sleep(0.3)  # it does not tell what was before it looked first
+            policy = ("--policy", str(tmp_path / "remit.yaml"))
+            stop = [*remit, "stop", "--all", "--wait", "0", "--reason", "a drill", *policy]
+            assert (await ran(stop, os.environ))[0] == 0
+            await receiver.count(2)
+        finally:
+            server.terminate()
+            assert await asyncio.wait_for(server.wait(), 20) == 0
+    first, second = receiver.messages()
+    assert first == second
+    assert (first["event"], first["stop"]["reason"]) == ("stop.set", "a drill")
+    headers, body = receiver.got[1]
+    given = [headers[f"webhook-{name}"] for name in ("id", "timestamp", "signature")]
+    assert verify(KEY, *given, body)
+
+
+async def ran(command: list[str], environment) -> tuple[int | None, bytes]:
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, said
 
 
 # Slack

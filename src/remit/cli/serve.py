@@ -9,7 +9,7 @@ import click
 
 from remit.cli import rendering
 from remit.cli.app import Exit, json_option
-from remit.config import CONFIG_FILE, Config, read_config
+from remit.config import CONFIG_FILE, Config, read_config, secret
 from remit.errors import ConfigError
 
 
@@ -41,8 +41,10 @@ def serve(path: Path | None, check: bool, as_json: bool) -> int:
 def _checked(config: Config, as_json: bool) -> int:
     from remit.guard.opening import read_documents
     from remit.policy import load
+    from remit.webhooks.settings import with_secrets
 
     policies = load(read_documents(config.policy.path))
+    with_secrets(config.webhooks, secret)
     if as_json:
         rendering.print_json({"ok": True, "revision": policies.revision})
     else:
