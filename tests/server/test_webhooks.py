@@ -466,7 +466,6 @@ async def test_a_server_process_delivers_and_wants_its_secrets_first(tmp_path) -
             assert server.stderr is not None
             while b'"listening"' not in await asyncio.wait_for(server.stderr.readline(), 20):
                 continue
-            await asyncio.sleep(0.3)  # it does not tell what was before it looked first
             policy = ("--policy", str(tmp_path / "remit.yaml"))
             stop = [*remit, "stop", "--all", "--wait", "0", "--reason", "a drill", *policy]
             assert (await ran(stop, os.environ))[0] == 0

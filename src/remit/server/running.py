@@ -81,6 +81,7 @@ class RunningServer:
         opened = [each for address in settings.listen for each in tcp_sockets(address)]
         await self._tend(self.parts)
         await self._news.look(self.parts)  # what comes from now on is news
+        await self._send(self.parts)
         for each in opened:
             await self._listen_tcp(each)
         if self._unix is not None:
