@@ -29,12 +29,11 @@ CONFIG = """
 listen = ["127.0.0.1:0"]
 socket = "{socket}"
 drain = "2s"
-[limits]
-{limits}
 [policy]
 poll = "50ms"
 [signing]
 interval = "1h"
+{more}
 """
 
 
@@ -45,11 +44,11 @@ async def _no_fetch(url: str) -> bytes:
 class ServerThread:
     """A server on the policy in ``folder``, with its store and key there; stop it at the end."""
 
-    def __init__(self, folder: Path, *, socket: Path | None = None, limits: str = "") -> None:
+    def __init__(self, folder: Path, *, socket: Path | None = None, more: str = "") -> None:
         # Paths of Unix sockets are short; those of test folders are not.
         self._sockets = tempfile.TemporaryDirectory(prefix="remit")
         self.socket = socket or Path(self._sockets.name) / "s"
-        text = CONFIG.format(socket=self.socket, limits=limits)
+        text = CONFIG.format(socket=self.socket, more=more)
         self._config = parse_config(text, "remit.toml", folder)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

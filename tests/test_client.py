@@ -432,7 +432,7 @@ def test_a_result_too_large_for_the_server_counts_as_one_it_cannot_read(tmp_path
     """
     write_policy(tmp_path, rules)
     with (
-        closing_server(ServerThread(tmp_path, limits='body = "64KiB"')) as server,
+        closing_server(ServerThread(tmp_path, more='[limits]\nbody = "64KiB"')) as server,
         Guard.connect(server.url, credential=server.key("bot")) as guard,
     ):
         note = guard.wrap(lambda text: "y" * 300_000, name="note")
