@@ -166,7 +166,7 @@ class AdmissionReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry_at: int | None = None
     refusal: str = ""
     """What to tell the agent, where it was not granted."""
-    looks_at_result: bool = False
+    looks_at_result: bool
     """Whether the result is decided on or labels the session: show none of it before it settled."""
 
 
@@ -178,9 +178,9 @@ class SettlementReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mode: Mode
     revision: Revision
     position: int
-    withheld: bool = False
+    withheld: bool
     """Whether the result must not be shown."""
-    redacted: bool = False
+    redacted: bool
     """Whether ``result`` is to be shown instead of the original."""
     result: Any = None
     labels: tuple[str, ...] = ()
@@ -189,7 +189,7 @@ class SettlementReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     obligations: tuple[Obligation, ...] = ()
     refusal: str = ""
     """What to tell the agent, where the result is withheld."""
-    result_rules: bool = False
+    result_rules: bool
     """Whether policy has rules on results of the tool: one that is no JSON must not be shown."""
 
 
