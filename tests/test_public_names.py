@@ -16,6 +16,7 @@ PUBLIC = [
     "ApprovalRequired",
     "AsyncPermit",
     "AuditError",
+    "AuthenticationError",
     "ConfigError",
     "Denied",
     "Effect",
@@ -65,7 +66,7 @@ def test_every_error_is_a_remit_error_and_public_ones_are_exported() -> None:
         if isinstance(kind, type) and issubclass(kind, Exception)
     }
     assert all(issubclass(kind, errors.RemitError) for kind in kinds.values())
-    internal = {"AuthenticationError", "ObligationError", "SettlementError"}
+    internal = {"ObligationError", "SettlementError"}
     assert set(kinds) - set(PUBLIC) == internal
 
 
