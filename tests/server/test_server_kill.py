@@ -144,7 +144,7 @@ async def test_a_store_that_lost_a_record_fails_the_round(tmp_path: Path) -> Non
         note = store.read(lambda view: view.checkpoint())
     del bodies[position]
     faults = check_log(enumerate(map(parse_record, bodies)), kills.tally)
-    assert any(fault.endswith("is lost") for fault in faults)
+    assert faults  # it is lost, or another record is in its place
 
     assert note is not None
     header, *_, blank, signature = export_lines([*bodies, b"{}"], note)
