@@ -182,6 +182,13 @@ def test_a_rewrite_that_fails_is_an_error_of_its_rule():
     assert explained(policies, "x", {"a": 1}).decision.obligations[0].value == 1
 
 
+def test_obligations_without_an_expression_are_part_of_the_explanation():
+    policies = policy(
+        "rules:\n  - {id: a, tools: x, effect: allow, obligations: [{cap: {args.b: 5}}]}\n"
+    )
+    assert explained(policies, "x", {"b": 9}).decision.obligations[0].value == 5
+
+
 def test_rewrites_that_contradict_each_other_are_explained():
     policies = policy(
         "rules:\n"
