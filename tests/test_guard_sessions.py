@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from guarding import (
     store_of,
     unsettled,
 )
-from remit import Denied, Guard, InvalidArgument, InvalidRequest
+from remit import Denied, Guard, InvalidArgument, InvalidRequest, SessionScope
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -252,3 +253,17 @@ def test_twelve_threads_on_one_guard(guard: Guard) -> None:
     assert sorted(set(decisions(guard))) == ["note allow", "note deny"]
     assert len(outcomes(guard)) == 120
     assert unsettled(guard) == 0
+
+
+def test_tools_and_sessions_outlive_the_name_of_their_guard(tmp_path: Path) -> None:
+    def made() -> tuple[Callable[[str], str], SessionScope]:
+        guard = open_guard(tmp_path)
+        return guard.wrap(lambda text: text, name="note"), guard.session(agent="bot")
+
+    note, session = made()
+    gc.collect()
+    with session:
+        assert note("a") == "a"
+        gc.collect()
+        assert note("b") == "b"
+        assert session.labels == ()
