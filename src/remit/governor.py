@@ -60,6 +60,9 @@ LEASE = 600_000_000_000
 EVALUATED = "evaluated"
 """Status of a decision on which nobody will report an outcome."""
 
+_ALL = 1 << 62
+"""More than any count, later than any time."""
+
 
 class Governor:
     """Decides on actions and keeps the record of them.
@@ -390,7 +393,8 @@ class Governor:
         """Erase the values beside some records, and record that. The new record's position.
 
         The copies that approvals and stops hold go too; an open approval is withdrawn, because
-        nobody could see any more what it is for, a stop stays in force without its reason.
+        nobody could see any more what it is for, a stop stays in force without its reason. Answers
+        kept for requests that come again are all forgotten: they may hold the values too.
 
         Raises:
             InvalidRequest: one of the records has no values (any more); nothing was erased.
@@ -403,6 +407,7 @@ class Governor:
                     "erased now"
                 )
             journal.erase_copies(position)
+        t.forget_replies(_ALL, _ALL)
         args, values = journal.seal({"reason": reason} if reason else None)
         record = ledger.erasure(positions, by, now=journal.now, args=args, note=journal.note)
         return journal.append(record, values)

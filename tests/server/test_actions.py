@@ -345,6 +345,22 @@ async def test_a_refusal_keeps_no_answer_of_another(client: Client, parts: Parts
     )
 
 
+async def test_erasing_values_reaches_the_answers_that_are_kept(
+    client: Client, parts: Parts
+) -> None:
+    headers = {"Idempotency-Key": "k"}
+    asked = call((await opened(client))["id"])
+    granted = await client("POST", "/v1/admit", token="inventory-bot", json=asked, headers=headers)
+    key = "k\nkey:inventory-bot\nagent inventory-bot"
+    kept = parts.store.read(lambda view: view.reply(key))
+    assert kept is not None
+    assert kept.body == granted.body
+    ada = parts.policies.current.person("ada")
+    position = granted.json["position"]
+    parts.store.write(lambda t: parts.governor.erase(t, [position], ada))
+    assert parts.store.read(lambda view: view.reply(key)) is None
+
+
 async def test_old_answers_are_forgotten() -> None:
     now = 1_800_000_000_000_000_000
 
