@@ -119,6 +119,33 @@ class Finding(Struct, frozen=True, kw_only=True):
     message: str
 
 
+class Usage(Struct, frozen=True, kw_only=True):
+    """What an action takes or took. Integers only; none of them is ever below zero."""
+
+    nano_usd: int = 0
+    """Money in nano-dollars (1e-9 US dollars)."""
+    input_tokens: int = 0
+    """All tokens that went in, cached ones included."""
+    output_tokens: int = 0
+    """All tokens that came out, reasoning included."""
+
+
+class Estimate(Struct, frozen=True, kw_only=True):
+    """The most that an action can take, as its edge works it out before it starts."""
+
+    usage: Usage
+    model: str | None = None
+    """The model that is called, by the name that its provider knows."""
+    output_limit: str | None = None
+    """The argument that limits the tokens that come out, such as ``args.max_tokens``: a budget that
+    cannot pay ``usage`` may lower it to what it can pay."""
+    output_price: int = 0
+    """Nano-dollars for each token that comes out."""
+    prices: str = ""
+    """Where the prices are from, with their version; empty when the ceiling for unknown models
+    was taken."""
+
+
 class AccessRequest(Struct, frozen=True, kw_only=True):
     """One proposed action, complete: nothing that policy may look at is left out.
 
@@ -134,6 +161,8 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     context: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     resolved: Mapping[str, str] = field(default_factory=dict)
+    estimate: Estimate | None = None
+    """What it takes at most, where its edge can say: budgets hold that much for it."""
     trace: str | None = None
     """W3C ``traceparent`` of the caller, if it has one."""
 
@@ -169,6 +198,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """Type and message of what was raised, shortened to 1,000 characters."""
     duration: int = 0
     """Nanoseconds between admission and the end of the action."""
+    usage: Usage | None = None
+    """What it took, where that is proven; None: nobody knows, and what was held is charged."""
     findings: tuple[Finding, ...] = ()
 
 
