@@ -1,4 +1,4 @@
-"""The API over HTTP: the only module of the API that knows the HTTP library.
+"""The API over HTTP. Only this, ``bodies`` and ``mounts`` know the HTTP library.
 
 ``HttpApi`` is what answers: it finds the route, the caller and the body of a request, calls the
 handler and sends what comes of it. ``HttpServer`` makes the protocol object of each connection.
@@ -12,22 +12,25 @@ import logging
 import re
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, NoReturn, cast
 
 import msgspec
-from aiohttp import HttpVersion10, HttpVersion11, StreamReader
+from aiohttp import HttpVersion10, StreamReader
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web import BaseRequest, Response, Server, StreamResponse
 from aiohttp.web_protocol import RequestHandler
 
+from remit.api.bodies import whole_body
 from remit.api.decoding import body_of, encoded, query_of
 from remit.api.frame import JSON_MEDIA, Access, Call, Parts, Problem, Reply, Route
+from remit.api.mounts import Mount, Passing
 from remit.api.problems import RETRY_AFTER, problem_of
 from remit.api.routing import RouteTable
+from remit.credentials import Right
 from remit.errors import RemitError
 from remit.identity.model import Identity, Peer, RequestFacts
 
@@ -45,8 +48,9 @@ _log = logging.getLogger("remit.api")
 class HttpApi:
     """Answers HTTP requests by a table of routes."""
 
-    def __init__(self, parts: Parts, routes: Iterable[Route]) -> None:
+    def __init__(self, parts: Parts, routes: Iterable[Route], mounts: Sequence[Mount] = ()) -> None:
         self._parts = parts
+        self._mounts = {mount.prefix: mount for mount in mounts}
         self._limits = parts.config.limits
         self._table = RouteTable(routes)
         self.active = 0
@@ -84,6 +88,9 @@ class HttpApi:
             if request.version < HttpVersion10:
                 raise Problem(505, "http-version", "The server speaks HTTP/1.1 and HTTP/1.0.")
             path, _, query = _target(request)
+            mount = self._mounts.get(path[: path.find("/", 1) + 1])
+            if mount is not None:
+                return await self._passed(mount, request, started, request_id)
             if request.method == "OPTIONS":
                 return self._finished(_empty({"Allow": self._table.allowed(path)}), request_id)
             route, params = self._table.find(request.method, path)
@@ -94,6 +101,31 @@ class HttpApi:
                 _cut(request, error, request_id, route)
             response = self._refused(error, request_id, route)
         self._tell(request, request_id, route, response.status, monotonic() - started)
+        return response
+
+    async def _passed(
+        self, mount: Mount, request: BaseRequest, started: float, request_id: str
+    ) -> StreamResponse:
+        """Have a gateway answer, in the way of its protocol also where it refuses."""
+        facts = _facts(request, mount.credentials(request))
+        try:
+            identity = await self._parts.authenticator.authenticate(facts)
+            _entitled(identity, mount.rights)
+            passing = Passing(
+                request=request,
+                identity=identity,
+                request_id=request_id,
+                base_url=self.base_url(request),
+            )
+            response = await mount.answer(passing)
+        except Exception as error:  # noqa: BLE001 - everything is answered
+            if request.writer.output_size > 0:
+                _cut(request, error, request_id, None)
+            problem = self._problem(error, request_id, None)
+            response = mount.refused(request, problem, request_id)
+        if not response.prepared:
+            self._finished(response, request_id)
+        self._tell(request, request_id, None, response.status, monotonic() - started)
         return response
 
     def _request_id(self, request: BaseRequest) -> str:
@@ -123,7 +155,7 @@ class HttpApi:
             raw=raw,
             headers=request.headers,
             request_id=request_id,
-            base_url=self._base_url(request),
+            base_url=self.base_url(request),
         )
         limit = asyncio.timeout(self._limits.request_time + route.waits)
         try:
@@ -149,10 +181,9 @@ class HttpApi:
         """
         if isinstance(route.rights, Access):
             return None
-        identity = await self._parts.authenticator.authenticate(_facts(request))
-        if not (route.rights & identity.rights):
-            wanted = " or ".join(sorted(right.value for right in route.rights))
-            raise Problem(403, "forbidden", f"This takes a credential with the right {wanted}.")
+        authorization = tuple(request.headers.getall("Authorization", ()))
+        identity = await self._parts.authenticator.authenticate(_facts(request, authorization))
+        _entitled(identity, route.rights)
         return identity
 
     async def _body(self, request: BaseRequest, route: Route) -> bytes:
@@ -177,27 +208,10 @@ class HttpApi:
                 f"Send JSON in UTF-8, with Content-Type: {JSON_MEDIA}.",
                 headers={"Accept": JSON_MEDIA},
             )
-        if (request.content_length or 0) > limit:
-            raise _too_large(limit)
-        await _continue(request)
-        if request.content.is_eof():  # all of it is here, as is usual: nothing to wait for
-            whole = request.content.read_nowait()
-            if len(whole) > limit:
-                raise _too_large(limit)
-            return whole
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._limits.request_time):
-                while chunk := await request.content.readany():
-                    body += chunk
-                    if len(body) > limit:
-                        raise _too_large(limit)
-        except TimeoutError:
-            detail = "The body did not arrive in time."
-            raise Problem(408, "timed-out", detail, headers={"Connection": "close"}) from None
-        return bytes(body)
+        return await whole_body(request, limit, self._limits.request_time)
 
-    def _base_url(self, request: BaseRequest) -> str:
+    def base_url(self, request: BaseRequest) -> str:
+        """Where clients reach this server: ``https://host`` without a slash at the end."""
         public = self._parts.config.server.public_url
         if public is not None:
             return public
@@ -247,6 +261,9 @@ class HttpApi:
         return response
 
     def _refused(self, error: Exception, request_id: str, route: Route | None) -> StreamResponse:
+        return self.problem(self._problem(error, request_id, route), request_id)
+
+    def _problem(self, error: Exception, request_id: str, route: Route | None) -> Problem:
         problem = error if isinstance(error, Problem) else None
         if isinstance(error, RemitError):
             problem = problem_of(error)
@@ -255,7 +272,7 @@ class HttpApi:
             problem = Problem(500, "internal", detail)
         if problem.status >= 500:
             _log.error("request failed", extra=_about(error, request_id, route))
-        return self.problem(problem, request_id)
+        return problem
 
     def problem(self, problem: Problem, request_id: str) -> StreamResponse:
         """The response that says what went wrong."""
@@ -419,9 +436,14 @@ def _transport_facts(transport: asyncio.BaseTransport) -> RequestFacts:
     return RequestFacts(transport="unix", peer=peer)
 
 
-def _facts(request: BaseRequest) -> RequestFacts:
+def _entitled(identity: Identity, rights: frozenset[Right]) -> None:
+    if not (rights & identity.rights):
+        wanted = " or ".join(sorted(right.value for right in rights))
+        raise Problem(403, "forbidden", f"This takes a credential with the right {wanted}.")
+
+
+def _facts(request: BaseRequest, authorization: tuple[str, ...]) -> RequestFacts:
     facts = cast(_Connection, request.protocol).transport_facts
-    authorization = tuple(request.headers.getall("Authorization", ()))
     return msgspec.structs.replace(facts, authorization=authorization)
 
 
@@ -439,17 +461,6 @@ def _is_json(content_type: str) -> bool:
     return media.strip().lower() == JSON_MEDIA and parameters in ("", "charset=utf-8")
 
 
-async def _continue(request: BaseRequest) -> None:
-    """Tell a client that asks first to send its body (RFC 9110 section 10.1.1)."""
-    expected = request.headers.get("Expect")
-    if expected is None or request.version < HttpVersion11:
-        return
-    if expected.lower() != "100-continue":
-        raise Problem(417, "expectation-failed", "The server knows only Expect: 100-continue.")
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # the answer itself has not begun
-
-
 def _cut(request: BaseRequest, error: Exception, request_id: str, route: Route | None) -> NoReturn:
     """End an answer that cannot go on. Its status is gone, so it must look broken off.
 
@@ -461,10 +472,6 @@ def _cut(request: BaseRequest, error: Exception, request_id: str, route: Route |
     if request.transport is not None:
         request.transport.abort()
     raise ConnectionResetError("the answer broke off") from error
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem(413, "too-large", f"The body is larger than {limit:,} bytes.")
 
 
 def _empty(headers: Mapping[str, str], status: int = 204) -> Response:

@@ -19,6 +19,8 @@ from remit.model import (
     Action,
     Admission,
     ApprovalId,
+    Estimate,
+    Finding,
     Outcome,
     Session,
     SessionId,
@@ -32,6 +34,10 @@ class Proposed(Struct, frozen=True, kw_only=True):
     caller: Caller
     action: Action
     arguments: Mapping[str, Any]
+    estimate: Estimate | None = None
+    """What it takes at most, where the edge can say."""
+    findings: tuple[Finding, ...] = ()
+    """What the edge's detectors saw in it."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

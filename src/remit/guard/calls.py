@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from remit.errors import InvalidArgument, RemitError
+from remit.identity.model import Narrowing
 from remit.model import AccessRequest, Admission, Outcome, Principal, SessionId
 
 _MAX_PATHS = 1024
@@ -22,6 +23,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     principal: Principal = field(default_factory=lambda: Principal(id="nobody"))
     context: Mapping[str, Any] = field(default_factory=dict)
     trace: str | None = None
+    narrowed: Narrowing | None = None
+    """What the credential that the call came with takes away."""
 
 
 class Granted(Struct, frozen=True, kw_only=True):

@@ -16,14 +16,18 @@ from msgspec.structs import replace
 
 from remit.errors import Denied, InvalidRequest, OutcomeNotRecorded, Refused, Unavailable
 from remit.guard.authority import Answer, Authority, Proposed, Ran, Settled
-from remit.guard.calls import Caller, Granted, PendingOutcome, said, shortened
+from remit.guard.calls import Granted, PendingOutcome, said, shortened
 from remit.guard.late import LateOutcomes
 from remit.guard.refusals import refusal
 from remit.guard.steps import Flow, run
-from remit.model import Action, ActionId, Outcome, Session, SessionId
+from remit.model import ActionId, Outcome, Session, SessionId
 
 Accept = Callable[[Mapping[str, Any]], None]
 """Takes the arguments to run with; raises InvalidRequest when the call cannot run with them."""
+
+
+def _any(_: Mapping[str, Any]) -> None:
+    """Accept whatever obligations leave."""
 
 
 class Enforcement:
@@ -51,15 +55,11 @@ class Enforcement:
         ended: Session = yield from self.authority.end_session(session)
         return ended
 
-    def admit(
-        self, caller: Caller, action: Action, arguments: Mapping[str, Any], accept: Accept
-    ) -> Flow[Granted]:
+    def admit(self, proposed: Proposed, accept: Accept = _any) -> Flow[Granted]:
         """Ask for one call; give what grants it.
 
         Args:
-            caller: who calls.
-            action: the tool.
-            arguments: checked JSON, every argument by name.
+            proposed: the call; its arguments are checked JSON, every argument by name.
             accept: is given the arguments as obligations leave them.
 
         Raises:
@@ -67,14 +67,13 @@ class Enforcement:
             InvalidRequest: it cannot be decided.
         """
         try:
-            yield from self._recover(caller.session)
-            proposed = Proposed(caller=caller, action=action, arguments=arguments)
+            yield from self._recover(proposed.caller.session)
             granted = yield from self._admission(proposed)
             yield from self._accepted(granted, accept)
         except (Refused, InvalidRequest, OutcomeNotRecorded):
             raise
         except Exception as error:
-            raise Unavailable(f"{action.name} was not run: {said(error)}") from error
+            raise Unavailable(f"{proposed.action.name} was not run: {said(error)}") from error
         return granted
 
     def settle(self, granted: Granted, outcome: Outcome) -> Flow[Settled]:

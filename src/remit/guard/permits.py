@@ -16,6 +16,7 @@ from typing import Any
 
 from remit import canonical
 from remit.guard.actions import RunningAction
+from remit.guard.authority import Proposed
 from remit.guard.calls import Granted
 from remit.guard.enforcement import Enforcement
 from remit.guard.scope import caller
@@ -61,12 +62,12 @@ class _AskedPermit:
         if self._action is not None:
             raise RuntimeError("a permit is for one action; ask for another one")
         self._enforcement.late.start()
-        granted = yield from self._enforcement.admit(
-            caller(self._enforcement, self._context),
-            Action(name=self._tool),
-            self._asked,
-            lambda _: None,
+        proposed = Proposed(
+            caller=caller(self._enforcement, self._context),
+            action=Action(name=self._tool),
+            arguments=self._asked,
         )
+        granted = yield from self._enforcement.admit(proposed)
         self._action = RunningAction(self._enforcement, granted)
         self._action.began = True
 

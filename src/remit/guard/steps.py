@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Future
 from typing import Any, TypeAlias, TypeVar
 
@@ -40,7 +40,13 @@ class Pause(Struct, frozen=True):
     seconds: float
 
 
-Step: TypeAlias = "Ask | Pause"
+class Await(Struct, frozen=True):
+    """Something that only an event loop can wait for."""
+
+    begin: Callable[[], Awaitable[Any]]
+
+
+Step: TypeAlias = "Ask | Pause | Await"
 Flow: TypeAlias = Generator[Step, Any, T]
 
 
@@ -63,6 +69,8 @@ def run(flow: Flow[T]) -> T:
 def _perform(step: Step) -> Any:
     if isinstance(step, Pause):
         return time.sleep(step.seconds)
+    if isinstance(step, Await):
+        raise RuntimeError("this flow runs in an event loop only")
     try:
         return step.perform()
     except Exception:
@@ -98,6 +106,8 @@ async def run_async(flow: Flow[T]) -> T:
 async def _perform_async(step: Step) -> Any:
     if isinstance(step, Pause):
         return await asyncio.sleep(step.seconds)
+    if isinstance(step, Await):
+        return await step.begin()
     if step.begin is None:
         return await asyncio.to_thread(step.perform)
     future = step.begin()

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from remit.errors import Withheld
 from remit.guard.actions import RunningAction
+from remit.guard.authority import Proposed
 from remit.guard.binding import BoundCall, ToolSignature
 from remit.guard.enforcement import Enforcement
 from remit.guard.hiding import HiddenFunction, copy_looks
@@ -54,9 +55,10 @@ class GovernedTool:
         Raises:
             Refused: it may not run.
         """
-        granted = yield from self.enforcement.admit(
-            caller(self.enforcement), self._action, call.arguments, call.adopt
+        proposed = Proposed(
+            caller=caller(self.enforcement), action=self._action, arguments=call.arguments
         )
+        granted = yield from self.enforcement.admit(proposed, call.adopt)
         return RunningAction(self.enforcement, granted)
 
     def start(self, action: RunningAction, call: BoundCall) -> Any:

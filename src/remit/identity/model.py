@@ -125,9 +125,16 @@ def permits(identity: Identity, tool: str, session: SessionId | None, now: int) 
     Returns:
         The reason to refuse it, or None.
     """
-    if identity.narrowed is None:
+    return within(identity.narrowed, tool, session, now)
+
+
+def within(
+    narrowed: Narrowing | None, tool: str, session: SessionId | None, now: int
+) -> Reason | None:
+    """``permits``, for the restrictions of a credential alone; None: it has none."""
+    if narrowed is None:
         return None
-    objection = identity.narrowed.objection(tool, session, now)
+    objection = narrowed.objection(tool, session, now)
     if objection is None:
         return None
     return Reason(

@@ -19,6 +19,7 @@ import aiohttp
 from remit import api
 from remit.api.frame import Parts
 from remit.api.http import HttpApi
+from remit.api.mounts import Mount
 from remit.api.news import LOOK_INTERVAL, Watcher
 from remit.config import Config, secret
 from remit.errors import ConfigError, RemitError
@@ -45,14 +46,19 @@ _log = logging.getLogger("remit.server")
 class RunningServer:
     """A server in this event loop, from ``start`` to ``stop``."""
 
-    def __init__(self, assembled: Assembled, sender: WebhookSender | None = None) -> None:
+    def __init__(
+        self,
+        assembled: Assembled,
+        sender: WebhookSender | None = None,
+        mounts: Sequence[Mount] = (),
+    ) -> None:
         """Take the parts over; ``stop`` closes the store. ``sender`` delivers to webhooks."""
         self.parts = assembled.parts
         self.invitation = assembled.invitation
         self.urls: list[str] = []
         """Where it listens, once it does."""
         self._callers = assembled.callers
-        self._api = HttpApi(self.parts, api.routes())
+        self._api = HttpApi(self.parts, api.routes(), mounts)
         self._http = self._api.server()
         self._watch = PolicyWatch(
             self.parts.config.policy.path, self.parts.policies, self.parts.store, self.parts.clock

@@ -1,0 +1,56 @@
+"""Where a gateway stands among the routes: everything under one prefix is its own."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aiohttp.web import BaseRequest, StreamResponse
+from msgspec import Struct
+
+from remit.api.frame import Problem
+from remit.credentials import Right
+from remit.identity.model import Identity
+
+
+class Passing(Struct, frozen=True, kw_only=True):
+    """One request on its way through a gateway: authenticated and entitled, nothing else."""
+
+    request: BaseRequest
+    """Its body is not read yet; nothing is answered yet."""
+    identity: Identity
+    request_id: str
+    base_url: str
+    """Where clients reach this server: ``https://host`` without a slash at the end."""
+
+
+class Mount(Protocol):
+    """Answers the requests under a prefix in the way of its protocol, not by the route tables."""
+
+    @property
+    def prefix(self) -> str:
+        """One segment between slashes, such as ``/mcp/``."""
+        ...
+
+    @property
+    def rights(self) -> frozenset[Right]:
+        """Any one of these is enough to get in."""
+        ...
+
+    def credentials(self, request: BaseRequest) -> tuple[str, ...]:
+        """What the request shows of its caller, as values of ``Authorization``.
+
+        For clients that put their key elsewhere, ``Bearer`` and what stands there.
+        """
+        ...
+
+    async def answer(self, passing: Passing) -> StreamResponse:
+        """Answer, and send the answer or leave that to the server. The body is streamed as needed.
+
+        Raises:
+            Problem: or a RemitError: it is refused; ``refused`` words it.
+        """
+        ...
+
+    def refused(self, request: BaseRequest, problem: Problem, request_id: str) -> StreamResponse:
+        """The answer that says why a request was not passed on, not sent yet."""
+        ...
