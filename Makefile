@@ -9,7 +9,7 @@ PURE_TESTS := tests/policy tests/audit tests/protocols tests/identity \
   governor_admit governor_approvals governor_evaluate governor_log governor_sessions governor_settle \
   governor_stops model obligations sessions signing stops text))
 
-.PHONY: demo test check coverage bench fix soak fuzz bare lock setup clean
+.PHONY: demo test check coverage bench bench-peers fix soak fuzz bare lock setup peers clean
 
 demo: setup  ## A hijacked agent, first ungoverned, then governed; 20 seconds
 	$(BIN)/remit demo
@@ -48,6 +48,12 @@ lock: setup  ## Resolve requirements.lock anew (no index address is written into
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  --group dev --all-extras pyproject.toml -o requirements.lock
+
+peers: setup  ## What the MCP gateway is tested against, into .peers (tests install it themselves)
+	$(RUN) tests/mcp_gateway/installing.py
+
+bench-peers: setup  ## What `make bench` compares the MCP gateway with, into .bench-peers
+	$(RUN) benchmarks/peers/installing.py
 
 setup: $(VENV)/.ready
 
