@@ -22,8 +22,8 @@ def install(folder: Path) -> None:
         place = folder / lock.stem
         subprocess.run([*uv, "venv", "-q", "--allow-existing", str(place)], check=True)
         python = ["--python", str(place / "bin" / "python")]
-        hashes = ["--require-hashes", "-r", str(lock)]
-        subprocess.run([*uv, "pip", "sync", "-q", *python, *hashes], check=True)
+        command = [*uv, "pip", "sync", "-q", *python, "--require-hashes", str(lock)]
+        subprocess.run(command, check=True)
         print(place)
 
 

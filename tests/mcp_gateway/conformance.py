@@ -29,9 +29,9 @@ def run_suite(peers: Peers, url: str, era: str, *, key: str = "") -> Checks:
     """Run all scenarios of an era; with ``key``, every request carries it."""
     authorize = ["--import", str(LOCKS / "authorize.mjs")] if key else []
     with tempfile.TemporaryDirectory() as results:
+        options = ["--url", url, "--suite", "all", "-o", results, *ERAS[era]]
         done = subprocess.run(
-            [str(NODE), *authorize, str(peers.conformance), "server", "--url", url]
-            + ["--suite", "all", "-o", results, *ERAS[era]],
+            [str(NODE), *authorize, str(peers.conformance), "server", *options],
             env={**os.environ, "REMIT_KEY": key},
             capture_output=True,
             text=True,
