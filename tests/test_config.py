@@ -244,3 +244,18 @@ def test_the_documented_file_has_the_defaults() -> None:
     for table in ("server", "limits", "policy", "store", "signing", "log"):
         fields = getattr(everything, table).__struct_fields__
         assert {(table, name) for name in fields} <= named
+
+
+def test_files_of_identity_start_where_the_configuration_is(tmp_path: Path) -> None:
+    text = """
+[signing]
+key = "keys/remit.key"
+[[identity.issuers]]
+name = "corp"
+issuer = "https://login.corp.example"
+audience = ["remit"]
+jwks_file = "jwks.json"
+"""
+    identity = parse_config(text, "remit.toml", tmp_path).identity
+    assert identity.issuers[0].jwks_file == tmp_path / "jwks.json"
+    assert identity.delegation_key == tmp_path / "remit.delegation"

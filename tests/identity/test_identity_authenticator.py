@@ -1,6 +1,7 @@
 import json
 import os
 import secrets
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -8,6 +9,7 @@ from certificate_making import NOW_NS, Authority
 from token_issuing import ISSUER, claims, document, signed
 from token_issuing import keys as token_keys
 
+from identities import settings_in
 from remit.credentials import CredentialId, Right
 from remit.errors import AuthenticationError, ConfigError
 from remit.identity import Peer, RequestFacts, authenticator, keys, permits
@@ -40,8 +42,7 @@ class Place:
     """An authenticator with a store behind it."""
 
     def __init__(self, directory):
-        settings = msgspec.convert(SETTINGS, IdentitySettings)
-        self.authenticator = Authenticator.open(settings, directory)
+        self.authenticator = Authenticator.open(settings_in(directory, SETTINGS))
         self.authenticator.rings["corp"].load(document(*TOKEN_KEYS.values()), NOW_NS)
         self.store = MemoryStore()
 
@@ -185,15 +186,16 @@ def test_files_are_beside_the_settings(tmp_path):
     assert place.authenticator.rings["corp"].source == str(tmp_path / "jwks.json")
     url = SETTINGS["issuers"][0] | {"jwks_url": "https://login.corp.example/keys"}
     del url["jwks_file"]
-    settings = msgspec.convert({"issuers": [url]}, IdentitySettings)
-    opened = Authenticator.open(settings, tmp_path)
+    settings = settings_in(tmp_path, {"issuers": [url]})
+    opened = Authenticator.open(settings)
     assert opened.rings["corp"].source == "https://login.corp.example/keys"
     (tmp_path / "remit.delegation").chmod(0o644)
     with pytest.raises(ConfigError):
-        Authenticator.open(settings, tmp_path)
+        Authenticator.open(settings)
 
 
 def test_settings_survive_json():
-    settings = msgspec.convert(SETTINGS, IdentitySettings)
-    text = json.dumps(msgspec.to_builtins(settings))
-    assert msgspec.json.decode(text, type=IdentitySettings) == settings
+    settings = settings_in(Path("/etc/remit"), SETTINGS)
+    text = json.dumps(msgspec.to_builtins(settings, enc_hook=str))
+    read = msgspec.json.decode(text, type=IdentitySettings, dec_hook=lambda _, name: Path(name))
+    assert read == settings

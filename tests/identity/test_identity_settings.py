@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -14,7 +16,7 @@ jwks_url = "https://login.corp.example/keys"
 
 
 def read(text):
-    return msgspec.toml.decode(text, type=IdentitySettings)
+    return msgspec.toml.decode(text, type=IdentitySettings, dec_hook=lambda _, name: Path(name))
 
 
 def test_everything_is_off_until_it_is_set():

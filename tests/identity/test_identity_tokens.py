@@ -3,6 +3,7 @@ import hmac
 import json
 import warnings
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -30,7 +31,7 @@ def issuer(**changed):
         "jwks_file": "jwks.json",
         "rights": ["agent"],
     }
-    return msgspec.convert(fields | changed, TokenIssuer)
+    return msgspec.convert(fields | changed, TokenIssuer, dec_hook=lambda _, name: Path(name))
 
 
 def verifier(*found, **changed):

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from identities import settings_in
 from remit.api import agents
 from remit.audit.record import parse_record
 from remit.credentials import Right
@@ -18,7 +19,6 @@ from remit.errors import ConfigError
 from remit.identity.authenticator import Authenticator
 from remit.identity.delegation import attenuate, narrowing_of
 from remit.identity.keys import first_admin
-from remit.identity.settings import IdentitySettings
 from remit.server.authentication import RequestAuthenticator
 from serving import parts_of, serving
 
@@ -47,7 +47,7 @@ class Site:
 @asynccontextmanager
 async def site(directory: Path):
     parts = parts_of()
-    authenticator = Authenticator.open(IdentitySettings(), directory)
+    authenticator = Authenticator.open(settings_in(directory, {}))
     asking = RequestAuthenticator(authenticator, parts.store, parts.clock, nothing)
     parts = replace(parts, authenticator=asking)
     secret = first_admin(parts.store, now=parts.clock(), entropy=parts.entropy)
@@ -241,4 +241,4 @@ async def test_when_the_clock_went_back_the_records_say_so(tmp_path):
 
 def test_config_errors_are_told(tmp_path):
     with pytest.raises(ConfigError):
-        Authenticator.open(IdentitySettings(delegation_key="no/such/place"), tmp_path)
+        Authenticator.open(settings_in(tmp_path, {"delegation_key": "no/such/place"}))

@@ -8,18 +8,17 @@ import secrets
 from functools import partial
 
 import aiohttp
-import msgspec
 import pytest
 from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
+from identities import settings_in
 from remit.credentials import Right
 from remit.errors import AuthenticationError
 from remit.identity import RequestFacts, keys
 from remit.identity.authenticator import Authenticator
 from remit.identity.jwks import MAX_AGE, MAX_DOCUMENT, MIN_INTERVAL
-from remit.identity.settings import IdentitySettings
 from remit.server.authentication import RequestAuthenticator
 from remit.server.fetching import fetch_document
 from remit.storage.memory import MemoryStore
@@ -77,9 +76,7 @@ class Asking:
         }
         self.clock = Clock()
         self.store = MemoryStore()
-        self.authenticator = Authenticator.open(
-            msgspec.convert(settings, IdentitySettings), directory
-        )
+        self.authenticator = Authenticator.open(settings_in(directory, settings))
         self.requests = RequestAuthenticator(self.authenticator, self.store, self.clock, fetch)
 
     async def __call__(self, token):
@@ -176,7 +173,7 @@ async def test_keys_from_a_file(issuer, tmp_path):
             {"name": "corp", "issuer": ISSUER, "audience": ["remit"], "jwks_file": "keys.json"}
         ]
     }
-    authenticator = Authenticator.open(msgspec.convert(settings, IdentitySettings), tmp_path)
+    authenticator = Authenticator.open(settings_in(tmp_path, settings))
 
     async def no_network(url):
         raise AssertionError(url)

@@ -11,7 +11,6 @@ keys are brought by whoever can fetch (``rings``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from remit.credentials import CredentialId
 from remit.errors import AuthenticationError
@@ -51,8 +50,8 @@ class Authenticator:
         self._uses: dict[CredentialId, int] = {}
 
     @classmethod
-    def open(cls, settings: IdentitySettings, directory: Path) -> Authenticator:
-        """Get everything ready that settings name. Files are relative to ``directory``.
+    def open(cls, settings: IdentitySettings) -> Authenticator:
+        """Get everything ready that settings name.
 
         The keys of issuers are empty until somebody loads them.
 
@@ -61,9 +60,9 @@ class Authenticator:
         """
         return cls(
             settings,
-            root=DelegationRoot.open_or_create(directory / settings.delegation_key),
+            root=DelegationRoot.open_or_create(settings.delegation_key),
             rings={
-                issuer.name: KeyRing(issuer.jwks_url or str(directory / (issuer.jwks_file or "")))
+                issuer.name: KeyRing(issuer.jwks_url or str(issuer.jwks_file))
                 for issuer in settings.issuers
             },
             peers=PeerDirectory(settings.peers),

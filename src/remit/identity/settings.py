@@ -6,6 +6,7 @@ Every struct refuses unknown keys; what cannot be right is refused when it is re
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
@@ -109,7 +110,7 @@ class TokenIssuer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     audience: tuple[str, ...]
     """One of these must be in the claim ``aud``."""
     jwks_url: str | None = None
-    jwks_file: str | None = None
+    jwks_file: Path | None = None
     algorithms: tuple[Algorithm, ...] = ("RS256", "ES256", "EdDSA")
     leeway: Annotated[int, Meta(ge=0, le=600)] = 60
     """Seconds that clocks may differ."""
@@ -159,7 +160,7 @@ class IdentitySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     issuers: tuple[TokenIssuer, ...] = ()
     certificates: tuple[CertificateRule, ...] = ()
     peers: tuple[PeerRule, ...] = ()
-    delegation_key: str = "remit.delegation"
+    delegation_key: Path = Path("remit.delegation")
     """File of the root key of delegation tokens, mode 0600; made when it is first needed."""
     delegation_lifetime: Annotated[int, Meta(ge=60, le=604_800)] = 3_600
     """Longest life of a delegation token, seconds."""

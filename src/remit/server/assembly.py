@@ -51,7 +51,7 @@ def assemble(config: Config, fetch: Fetch, clock: Callable[[], int] = time.time_
     """
     policies = PolicyInForce(load(read_documents(config.policy.path)))
     signer = _signer(config)
-    authenticator = Authenticator.open(config.identity, config.signing.key.parent)
+    authenticator = Authenticator.open(config.identity)
     store, entropy = _store(config), Entropy()
     try:
         store.read(check_log)
