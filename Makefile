@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 PURE_TESTS := tests/policy tests/audit tests/protocols tests/identity \
-  $(addprefix tests/test_,$(addsuffix .py,approvals budgets canonical errors fulfilment governed_log \
+  $(addprefix tests/test_,$(addsuffix .py,approvals budgets canonical errors forecasts fulfilment governed_log \
   governor_admit governor_approvals governor_evaluate governor_log governor_sessions governor_settle \
   governor_stops model obligations sessions signing stops text))
 

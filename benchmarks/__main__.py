@@ -1,6 +1,6 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
-    python -m benchmarks [decide] [durable] [server] [verify] [imports] [peer]
+    python -m benchmarks [decide] [durable] [server] [verify] [imports] [forecasts] [peer]
 
 The peer's part runs when ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
 """
@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 
-from benchmarks import decide, durable, imports, peer, server, verify
+from benchmarks import decide, durable, forecasts, imports, peer, server, verify
 
 PARTS = {
     "decide": decide.run,
@@ -19,6 +19,7 @@ PARTS = {
     "server": server.run,
     "verify": verify.run,
     "imports": imports.run,
+    "forecasts": forecasts.run,
     "peer": peer.run,
 }
 
