@@ -8,6 +8,7 @@ PURE_TESTS := tests/policy tests/audit tests/protocols tests/identity \
   $(addprefix tests/test_,$(addsuffix .py,approvals budgets canonical errors forecasts fulfilment governed_log \
   governor_admit governor_approvals governor_evaluate governor_log governor_sessions governor_settle \
   governor_stops model obligations sessions signing stops text))
+PURE_TESTS += tests/inspection
 
 .PHONY: demo test check coverage bench bench-peers fix soak fuzz bare lock setup peers clean
 
