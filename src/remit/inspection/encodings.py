@@ -296,7 +296,7 @@ _BASE32_DIGITS = bytes.maketrans(
 
 def _worth(data: bytes) -> bytes | None:
     """The parts of decoded bytes that can be read; None where there is hardly any."""
-    found = b" ".join(match.group() for match in _PRINTED.finditer(data))
+    found = b" ".join(_PRINTED.findall(data))
     return found if len(found) * 2 >= len(data) or len(found) >= 2 * SHORTEST else None
 
 
