@@ -140,3 +140,6 @@ def test_list_needs_a_store(shop, remit):
 def test_who_did_it_without_a_user_name(shop, remit, monkeypatch):
     monkeypatch.setattr("remit.cli.agents.os_user", lambda: "")
     added(remit, "inventory-bot")
+    with SqliteStore(shop / "remit.db") as store:
+        (record,) = store.read(lambda t: [parse_record(each.body) for each in t.records(0, 9)])
+    assert [each.id for each in record.principal] == ["somebody on this machine"]

@@ -11,7 +11,7 @@ import yaml as pyyaml
 from deciding import HEAD, ask, fault_at, faults, policy
 
 from remit.errors import PolicyError
-from remit.model import Does, Effect, Mode, RateLimit
+from remit.model import Does, Effect, Mode, Principal, RateLimit
 from remit.policy import load, yaml
 from remit.policy.document import PolicyDocument
 from remit.policy.schema import document_schema
@@ -730,3 +730,30 @@ def test_rules_are_kept_with_their_places():
         ("reading", "b.yaml:3:10"),
     ]
     assert ask(policies, "x").effect is Effect.ALLOW
+
+
+# Roles and teams that nobody is declared with
+
+
+ISSUED = "issued: {roles: [sre, oncall], teams: platform}\n"
+
+
+def test_rules_may_name_what_credentials_bring():
+    text = """
+- {id: a, tools: t, roles: sre, effect: allow}
+- {id: b, tools: u, teams: platform, effect: allow}
+- {id: c, tools: v, effect: ask, approvers: oncall, quorum: 3}
+"""
+    policies = load({"p.yaml": f"remit: 1\n{ISSUED}rules:{text}"})
+    assert not policies.warnings
+    bot = Principal(id="x", roles=("sre",), team="platform", known="authenticated")
+    assert policies.visible(bot, "t")
+    assert policies.visible(bot, "u")
+    assert not policies.visible(msgspec.structs.replace(bot, roles=("other",)), "t")
+
+
+def test_what_credentials_bring_is_named_in_full():
+    with pytest.raises(PolicyError, match="there is no role 'sra'"):
+        load(
+            {"p.yaml": f"remit: 1\n{ISSUED}rules: [{{id: a, tools: t, roles: sra, effect: deny}}]"}
+        )

@@ -13,11 +13,24 @@ from remit.policy.reading import ReadDocument
 
 
 class Directory:
-    """Agents and people by id, with their roles and teams. Read-only."""
+    """Agents and people by id, with their roles and teams. Read-only.
 
-    def __init__(self, agents: Mapping[str, Principal], people: Mapping[str, Principal]) -> None:
+    Attributes:
+        issued_roles: roles that credentials may bring to whoever is not declared with them.
+        issued_teams: the same of teams.
+    """
+
+    def __init__(
+        self,
+        agents: Mapping[str, Principal],
+        people: Mapping[str, Principal],
+        issued_roles: Iterable[str] = (),
+        issued_teams: Iterable[str] = (),
+    ) -> None:
         self.agents = MappingProxyType(dict(agents))
         self.people = MappingProxyType(dict(people))
+        self.issued_roles = frozenset(issued_roles)
+        self.issued_teams = frozenset(issued_teams)
 
     def principal(self, agent: str, user: str | None = None) -> Principal:
         """An agent, on behalf of a person if one is given. Undeclared ones are ``unknown``."""
@@ -41,20 +54,27 @@ class Directory:
 
     @property
     def roles(self) -> frozenset[str]:
-        """Every role that somebody has."""
-        return frozenset(role for each in self._everybody() for role in each.roles)
+        """Every role that somebody has or that a credential may bring."""
+        return self.issued_roles.union(*(each.roles for each in self._everybody()))
 
     @property
     def teams(self) -> frozenset[str]:
-        """Every team that somebody is in."""
-        return frozenset(each.team for each in self._everybody() if each.team is not None)
+        """Every team that somebody is in or that a credential may bring."""
+        teams = {each.team for each in self._everybody() if each.team is not None}
+        return self.issued_teams | teams
 
     @property
     def approvers(self) -> frozenset[str]:
         """Every word that names an approver: people, and their roles and teams."""
         people = self.people.values()
         roles = {role for each in people for role in each.roles}
-        return frozenset({*self.people, *roles, *(each.team for each in people if each.team)})
+        teams = {each.team for each in people if each.team}
+        return self.issued.union(self.people, roles, teams)
+
+    @property
+    def issued(self) -> frozenset[str]:
+        """Every role and team that a credential may bring."""
+        return self.issued_roles | self.issued_teams
 
     def _everybody(self) -> tuple[Principal, ...]:
         return (*self.agents.values(), *self.people.values())
@@ -65,15 +85,19 @@ def read_directory(documents: Iterable[ReadDocument], note: Callable[[Fault], No
     places: dict[str, tuple[str, Location]] = {}
     agents: dict[str, Principal] = {}
     people: dict[str, Principal] = {}
+    roles: set[str] = set()
+    teams: set[str] = set()
     for read in documents:
         document = read.document
+        roles.update(words(document.issued.roles))
+        teams.update(words(document.issued.teams))
         for agent_id, entry in document.agents.items():
             if _is_new(read, "agents", agent_id, places, note):
                 agents[agent_id] = _principal(agent_id, entry, "agent")
         for person_id, entry in document.people.items():
             if _is_new(read, "people", person_id, places, note):
                 people[person_id] = _principal(person_id, entry, "person")
-    return Directory(agents, people)
+    return Directory(agents, people, roles, teams)
 
 
 def _principal(name: str, entry: Membership, kind: Literal["agent", "person"]) -> Principal:

@@ -37,6 +37,13 @@ class Membership(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     team: Word | None = None
 
 
+class Issued(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Roles and teams that come with credentials only (OIDC claims, AuthZEN subjects)."""
+
+    roles: Words = ()
+    teams: Words = ()
+
+
 class Sends(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which arguments of a sending tool name the receivers, and which carry the content."""
 
@@ -134,6 +141,7 @@ class PolicyDocument(
     define: dict[Word, Any] = field(default_factory=dict)
     agents: dict[Word, Membership] = field(default_factory=dict)
     people: dict[Word, Membership] = field(default_factory=dict)
+    issued: Issued = Issued()
     tools: tuple[ToolEntry, ...] = ()
     rules: tuple[RuleEntry, ...] = ()
     budgets: tuple[BudgetEntry, ...] = ()

@@ -175,8 +175,20 @@ class _RuleReader:
         check = self._check_words
         check("agents", entry.agents, directory.agents, "agent", "Declare it under agents:")
         check("users", entry.users, directory.people, "person", "Declare it under people:")
-        check("roles", entry.roles, directory.roles, "role", "Give it to one of agents:")
-        check("teams", entry.teams, directory.teams, "team", "Put one of agents: into it")
+        check(
+            "roles",
+            entry.roles,
+            directory.roles,
+            "role",
+            "Give it to one of agents:, or name it under issued:",
+        )
+        check(
+            "teams",
+            entry.teams,
+            directory.teams,
+            "team",
+            "Put one of agents: into it, or name it under issued:",
+        )
         what = "person, and no role or team of a person,"
         check("approvers", entry.approvers, directory.approvers, what, "Declare it under people:")
         check("after", entry.after, self._around.labels, "label", "Let a tool return it.")
@@ -215,6 +227,8 @@ class _RuleReader:
         return structs.replace(terms, expires_after=nanoseconds(entry.expires))
 
     def _check_quorum(self, terms: ApprovalTerms) -> None:
+        if not self._around.directory.issued.isdisjoint(terms.approvers):
+            return  # how many people have it is known elsewhere
         able = [
             person
             for person in self._around.directory.people.values()

@@ -64,7 +64,10 @@ def find_impossible(
                 "Change does: here or in the declaration of the tool.",
             )
         everybody = (*directory.agents.values(), *directory.people.values())
-        anybody = (rule.agents, rule.roles, rule.teams) != (None, None, None)
+        issued = directory.issued_roles.intersection(rule.roles or ()) or (
+            directory.issued_teams.intersection(rule.teams or ())
+        )
+        anybody = not issued and (rule.agents, rule.roles, rule.teams) != (None, None, None)
         user = rule.users[0] if rule.users else None
         if anybody and not any(rule.concerns_principal(each, user) for each in everybody):
             warning(
