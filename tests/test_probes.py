@@ -673,21 +673,21 @@ def test_p37_four_processes(tmp_path: Path) -> None:
 
 def test_p38_one_call_that_costs_more_than_what_is_left(tmp_path: Path) -> None:
     """Budgets of money come later; here a call weighs 1, and the arithmetic takes any weight."""
-    from remit import budgets
+    from remit.budgets import rates
     from remit.model import RateLimit
 
     limit = RateLimit(id="three", by=("agent",), calls=3, period=86_400 * 10**9, burst=3)
-    assert budgets.admit(None, 0, limit, cost=3).arrival is not None
-    assert budgets.admit(None, 0, limit, cost=4).arrival is None
-    first = budgets.admit(None, 0, limit, cost=2).arrival
-    assert budgets.admit(first, 0, limit, cost=2).arrival is None
+    assert rates.admit(None, 0, limit, cost=3).arrival is not None
+    assert rates.admit(None, 0, limit, cost=4).arrival is None
+    first = rates.admit(None, 0, limit, cost=2).arrival
+    assert rates.admit(first, 0, limit, cost=2).arrival is None
     with open_guard(tmp_path, LIMITED) as guard:
         assert attempts(guard, 3) == 3
         assert attempts(guard, 1) == 0
 
 
 def test_p39_negative_nan_infinite_or_missing_usage(tmp_path: Path) -> None:
-    from remit import budgets
+    from remit.budgets import rates
     from remit.model import RateLimit
 
     rules = permit_only("args.amount <= 100 && args.amount > 0")
@@ -697,7 +697,7 @@ def test_p39_negative_nan_infinite_or_missing_usage(tmp_path: Path) -> None:
     assert not ran(tmp_path, rules)
     limit = RateLimit(id="three", by=("agent",), calls=3, period=10**9, burst=3)
     for cost in (0, -1, -(10**30)):
-        assert budgets.admit(None, 0, limit, cost=cost).arrival is None
+        assert rates.admit(None, 0, limit, cost=cost).arrival is None
     for text in ("calls: -3", "calls: .nan", "calls: .inf", "calls: 0", "calls: 1.5", "cals: 3"):
         with pytest.raises(PolicyError):
             open_guard(tmp_path, LIMITED.replace("calls: 3", text))

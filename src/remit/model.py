@@ -119,6 +119,10 @@ class Finding(Struct, frozen=True, kw_only=True):
     message: str
 
 
+Measure: TypeAlias = Literal["usd", "tokens", "input_tokens", "output_tokens", "calls", "seconds"]
+"""What a budget counts. As integers: nano-dollars, tokens, calls, microseconds of tool time."""
+
+
 class Usage(Struct, frozen=True, kw_only=True):
     """What an action takes or took. Integers only; none of them is ever below zero."""
 
@@ -140,10 +144,15 @@ class Estimate(Struct, frozen=True, kw_only=True):
     """The argument that limits the tokens that come out, such as ``args.max_tokens``: a budget that
     cannot pay ``usage`` may lower it to what it can pay."""
     output_price: int = 0
-    """Nano-dollars for each token that comes out."""
+    """Nano-dollars for each token that comes out, at the dearest."""
     prices: str = ""
     """Where the prices are from, with their version; empty when the ceiling for unknown models
     was taken."""
+    model_argument: str = "args.model"
+    """The argument that names the model: a budget that runs low may put another one there."""
+    instead: tuple[Estimate, ...] = ()
+    """What the same call takes at most with other models, for those that policy may downgrade to.
+    Each has its ``model`` set."""
 
 
 class AccessRequest(Struct, frozen=True, kw_only=True):
@@ -181,6 +190,15 @@ class Session(Struct, frozen=True, kw_only=True):
     parent: SessionId | None = None
     depth: int = 0
     ended_at: int | None = None
+    task: SessionId = NO_SESSION
+    """The session that the whole chain of delegation began with; empty: this one."""
+    nano_usd: int = 0
+    """What its actions have cost so far, in nano-dollars, as far as it was charged."""
+
+    @property
+    def cost(self) -> float:
+        """What its actions have cost so far, in US dollars: for conditions, never for sums."""
+        return self.nano_usd / 1_000_000_000
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -261,7 +279,7 @@ class Reason(Struct, frozen=True, kw_only=True):
     """Why: one rule that matched, or a built-in reason, with its place and its words.
 
     Built-in rule ids of policy: ``default``, ``rule-error``, ``missing-fact``, ``unknown-agent``,
-    ``look-alike-name``, ``bad-arguments``. Of state: ``rate-limit``, ``obligation``,
+    ``look-alike-name``, ``bad-arguments``. Of state: ``rate-limit``, ``budget``, ``obligation``,
     ``outcome-missing``, ``session-unknown``, ``session-principal``, ``session-ended``,
     ``record-too-large``, ``approval-rejected``, ``stopped``.
     """
@@ -317,6 +335,17 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     at: Location | None = None
 
 
+class Hold(Struct, frozen=True, kw_only=True):
+    """What an admitted action holds of one budget, until it is settled or its lease ends."""
+
+    cell: str
+    """Key of the ledger's cell: budget, measure, scope and window."""
+    slot: int
+    """Start of the part of the window that it was made in, and stays in."""
+    amount: int
+    """In the integers of the budget's measure."""
+
+
 class ActionState(enum.Enum):
     """Life of an admitted action: settled by its edge, or expired when its lease ended."""
 
@@ -340,6 +369,12 @@ class AdmittedAction(Struct, frozen=True, kw_only=True):
     """Labels that the tool's declaration and obligations put on its result."""
     obligations: tuple[Obligation, ...] = ()
     """Those of the call decision that concern the result; carried out when it is settled."""
+    holds: tuple[Hold, ...] = ()
+    """What it holds of budgets while it is admitted; what it was charged once it expired."""
+    held: Usage = Usage()
+    """The most that it may take, as it was held."""
+    model: str | None = None
+    """The model that it calls."""
 
 
 class Admission(Struct, frozen=True, kw_only=True):
@@ -360,7 +395,9 @@ class Admission(Struct, frozen=True, kw_only=True):
     arguments: Mapping[str, Any] | None = None
     """What to call the tool with, where obligations changed it; None: the call as it came."""
     retry_at: int | None = None
-    """When a rate limit would let the call through, if that is all that stops it."""
+    """When a limit would let the call through, if that is all that stops it."""
+    reserved: tuple[Hold, ...] = ()
+    """What is held of budgets for it, until it is settled."""
 
 
 class Settlement(Struct, frozen=True, kw_only=True):

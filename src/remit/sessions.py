@@ -71,6 +71,7 @@ def start(
         labels=parent.labels,
         parent=parent.id,
         depth=parent.depth + 1,
+        task=parent.task or parent.id,
     )
 
 

@@ -12,8 +12,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from remit import approvals, budgets, ledger
+from remit import approvals, ledger
 from remit.approvals import Approval, ApprovalState
+from remit.budgets import rates
 from remit.fulfilment import Ruling, denied, limited, rejected, unchanged
 from remit.journal import Journal
 from remit.model import (
@@ -196,8 +197,8 @@ def _within(
     journal: Journal, decision: Decision, limits: Sequence[tuple[RateLimit, str]]
 ) -> Verdict:
     """Take the call from every limit that applies, all or none."""
-    taken = budgets.take(limits, journal.t.arrival, journal.now)
-    if isinstance(taken, budgets.Taken):
+    taken = rates.take(limits, journal.t.arrival, journal.now)
+    if isinstance(taken, rates.Taken):
         return Verdict(decision=decision, granted=True, arrivals=taken.arrivals)
     return Verdict(
         decision=denied(decision, limited(taken.limit, journal.now, taken.retry_at)),

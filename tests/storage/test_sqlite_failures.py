@@ -480,7 +480,7 @@ def test_erasing_beside_a_reader(tmp_path, monkeypatch):
 
 
 def test_memory_stays_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("remit.storage.transaction.REMEMBERED", 8)
+    monkeypatch.setattr("remit.storage.rows.REMEMBERED", 8)
     with SqliteStore(tmp_path / "remit.db") as store:
         for number in range(30):
 

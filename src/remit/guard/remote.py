@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from time import monotonic
 from typing import Any
@@ -16,7 +16,7 @@ from remit.errors import SettlementError, Unavailable
 from remit.guard.authority import Answer, Proposed, Ran, Settled
 from remit.guard.calls import real_paths
 from remit.guard.steps import Ask, Flow, Pause
-from remit.model import AccessRequest, Action, ApprovalId, Session, SessionId
+from remit.model import AccessRequest, Action, ApprovalId, Finding, Session, SessionId
 from remit.protocols import wire
 from remit.protocols.wire import (
     AdmissionReply,
@@ -182,7 +182,7 @@ def _action(action: Action) -> AskedAction:
 
 
 def _admit_body(proposed: Proposed, resolved: Mapping[str, str] | None) -> AdmitBody:
-    caller = proposed.caller
+    caller, estimate = proposed.caller, proposed.estimate
     return AdmitBody(
         session=caller.session,
         action=_action(proposed.action),
@@ -190,6 +190,8 @@ def _admit_body(proposed: Proposed, resolved: Mapping[str, str] | None) -> Admit
         context=dict(caller.context),
         resolved=None if resolved is None else dict(resolved),
         trace=caller.trace,
+        estimate=None if estimate is None else wire.said_estimate(estimate),
+        findings=_findings(proposed.findings),
     )
 
 
@@ -203,7 +205,9 @@ def _answer(
         action=proposed.action,
         arguments=proposed.arguments,
         context=caller.context,
+        findings=proposed.findings,
         resolved=resolved or {},
+        estimate=proposed.estimate,
         trace=caller.trace,
     )
     return Answer(
@@ -231,9 +235,13 @@ def _settle_body(ran: Ran) -> SettleBody:
             result=outcome.result,
             error=outcome.error,
             duration=outcome.duration,
-            findings=tuple(
-                SeenFinding(kind=each.kind, where=each.where, message=each.message)
-                for each in outcome.findings
-            ),
+            usage=None if outcome.usage is None else wire.said_usage(outcome.usage),
+            findings=_findings(outcome.findings),
         ),
+    )
+
+
+def _findings(found: Iterable[Finding]) -> tuple[SeenFinding, ...]:
+    return tuple(
+        SeenFinding(kind=each.kind, where=each.where, message=each.message) for each in found
     )

@@ -22,7 +22,9 @@ from remit.model import (
     Decision,
     Digest,
     Effect,
+    Estimate,
     Finding,
+    Hold,
     Mode,
     Obligation,
     Outcome,
@@ -33,6 +35,7 @@ from remit.model import (
     Session,
     SessionId,
     Settlement,
+    Usage,
 )
 
 LONGEST_WAIT = 55.0
@@ -60,6 +63,31 @@ class AskedAction(Action, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class SeenFinding(Finding, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a detector at the edge saw."""
+
+
+Amount = Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
+
+
+class SaidUsage(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an action takes or took, as its edge says."""
+
+    nano_usd: Amount = 0
+    input_tokens: Amount = 0
+    output_tokens: Amount = 0
+
+
+class SaidEstimate(
+    Estimate, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """The most that an action can take, as its edge says."""
+
+    usage: SaidUsage
+    model: Id | None = None
+    output_limit: Id | None = None
+    output_price: Amount = 0
+    prices: Id = ""
+    model_argument: Id = "args.model"
+    instead: Annotated[tuple[SaidEstimate, ...], Meta(max_length=16)] = ()
 
 
 class SessionOpening(
@@ -101,6 +129,8 @@ class _Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     """Real paths by path string. Left out, the server says when it needs them."""
     trace: str | None = None
     """W3C ``traceparent``."""
+    estimate: SaidEstimate | None = None
+    """What it takes at most, where the edge can say: budgets hold that much for it."""
 
     def request(self, principal: Principal) -> AccessRequest:
         """The request that ``principal`` makes with this."""
@@ -112,6 +142,7 @@ class _Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
             context=self.context,
             findings=self.findings,
             resolved=self.resolved or {},
+            estimate=self.estimate,
             trace=self.trace,
         )
 
@@ -131,6 +162,8 @@ class SettledOutcome(
     status: Literal["ok", "error", "cancelled", "not-run"]
     error: Annotated[str, Meta(max_length=1000)] | None = None
     duration: Duration = 0
+    usage: SaidUsage | None = None
+    """What it took, where that is proven; left out, what was held for it is charged."""
     findings: tuple[SeenFinding, ...] = ()
 
 
@@ -164,6 +197,8 @@ class AdmissionReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
     approval: ApprovalId | None = None
     lease_until: int = 0
     retry_at: int | None = None
+    reserved: tuple[Hold, ...] = ()
+    """What is held of budgets for it, until it is settled."""
     refusal: str = ""
     """What to tell the agent, where it was not granted."""
     looks_at_result: bool
@@ -254,6 +289,7 @@ def admission_reply(
         approval=admission.approval,
         lease_until=admission.lease_until,
         retry_at=admission.retry_at,
+        reserved=admission.reserved,
         refusal=refusal,
         looks_at_result=looks_at_result,
     )
@@ -277,6 +313,7 @@ def admission_of(reply: AdmissionReply) -> Admission:
         lease_until=reply.lease_until,
         arguments=reply.arguments,
         retry_at=reply.retry_at,
+        reserved=reply.reserved,
     )
 
 
@@ -321,4 +358,26 @@ def settlement_of(reply: SettlementReply) -> Settlement:
         redacted=reply.redacted,
         result=reply.result,
         late=reply.late,
+    )
+
+
+def said_usage(usage: Usage) -> SaidUsage:
+    """A usage as it is sent."""
+    return SaidUsage(
+        nano_usd=usage.nano_usd,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+    )
+
+
+def said_estimate(estimate: Estimate) -> SaidEstimate:
+    """An estimate as it is sent."""
+    return SaidEstimate(
+        usage=said_usage(estimate.usage),
+        model=estimate.model,
+        output_limit=estimate.output_limit,
+        output_price=estimate.output_price,
+        prices=estimate.prices,
+        model_argument=estimate.model_argument,
+        instead=tuple(map(said_estimate, estimate.instead)),
     )

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from remit.approvals import Approval, ApprovalState
+from remit.budgets.cells import Cell
 from remit.credentials import Credential, CredentialId
 from remit.deliveries import Delivery, DeliveryId
 from remit.model import ActionId, AdmittedAction, ApprovalId, Digest, Revision, Session, SessionId
@@ -77,6 +78,14 @@ class Snapshot(Protocol):
 
     def arrival(self, key: str) -> int | None:
         """The theoretical arrival time (ns) that GCRA keeps under ``key``."""
+        ...
+
+    def cell(self, key: str) -> Cell | None:
+        """One cell of the budget ledger, or None. Cheap in a transaction: every admission asks."""
+        ...
+
+    def cells(self, budget: str | None, limit: int, after: str = "") -> Sequence[Cell]:
+        """Cells of one budget or of all (None), by key, from behind the key ``after``."""
         ...
 
     def approval(self, approval_id: ApprovalId) -> Approval | None:
@@ -166,6 +175,14 @@ class Transaction(Snapshot, Protocol):
 
     def put_arrival(self, key: str, at: int) -> None:
         """Keep a theoretical arrival time (ns)."""
+        ...
+
+    def put_cell(self, cell: Cell) -> None:
+        """Insert or replace a cell of the budget ledger."""
+        ...
+
+    def forget_cells(self, before: int, limit: int) -> int:
+        """Drop cells in which nothing counted any more at a time (``ends``); how many."""
         ...
 
     def put_approval(self, approval: Approval) -> None:

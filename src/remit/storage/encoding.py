@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from remit.approvals import Approval
+from remit.budgets.cells import Cell
 from remit.credentials import Credential
 from remit.deliveries import Delivery
 from remit.model import AdmittedAction, Session
@@ -14,6 +15,7 @@ encode = msgspec.json.Encoder().encode
 decode_session = msgspec.json.Decoder(Session).decode
 decode_action = msgspec.json.Decoder(AdmittedAction).decode
 decode_approval = msgspec.json.Decoder(Approval).decode
+decode_cell = msgspec.json.Decoder(Cell).decode
 decode_credential = msgspec.json.Decoder(Credential).decode
 decode_delivery = msgspec.json.Decoder(Delivery).decode
 decode_stop = msgspec.json.Decoder(Stop).decode
@@ -21,6 +23,7 @@ decode_stop = msgspec.json.Decoder(Stop).decode
 __all__ = [
     "decode_action",
     "decode_approval",
+    "decode_cell",
     "decode_credential",
     "decode_delivery",
     "decode_session",

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from remit.approvals import Approval, ApprovalState
 from remit.audit import merkle
+from remit.budgets.cells import Cell
 from remit.credentials import Credential, CredentialId
 from remit.deliveries import Delivery, DeliveryId
 from remit.errors import StoreCorrupt, StoreError
@@ -29,6 +30,7 @@ from remit.storage import KeptReply, LoggedRecord, SealedValues, Snapshot, Trans
 from remit.storage.encoding import (
     decode_action,
     decode_approval,
+    decode_cell,
     decode_credential,
     decode_delivery,
     decode_session,
@@ -47,6 +49,7 @@ class _Contents:
         self.actions: dict[ActionId, bytes] = {}
         self.open_leases: dict[ActionId, tuple[int, ActionId, SessionId]] = {}
         self.arrivals: dict[str, int] = {}
+        self.cells: dict[str, bytes] = {}
         self.approvals: dict[ApprovalId, bytes] = {}
         self.credentials: dict[CredentialId, bytes] = {}
         self.stops: dict[StopId, bytes] = {}
@@ -90,6 +93,17 @@ class MemorySnapshot:
     def arrival(self, key: str) -> int | None:
         """The theoretical arrival time (ns) kept under ``key``."""
         return self._contents.arrivals.get(key)
+
+    def cell(self, key: str) -> Cell | None:
+        """One cell of the budget ledger, or None."""
+        body = self._contents.cells.get(key)
+        return None if body is None else decode_cell(body)
+
+    def cells(self, budget: str | None, limit: int, after: str = "") -> Sequence[Cell]:
+        """Cells of one budget or of all (None), by key, from behind the key ``after``."""
+        kept = (decode_cell(self._contents.cells[key]) for key in sorted(self._contents.cells))
+        found = (each for each in kept if each.key > after and budget in (None, each.budget))
+        return list(islice(found, limit))
 
     def approval(self, approval_id: ApprovalId) -> Approval | None:
         """One approval, or None."""
@@ -213,6 +227,18 @@ class MemoryTransaction(MemorySnapshot):
     def put_arrival(self, key: str, at: int) -> None:
         """Keep a theoretical arrival time (ns)."""
         self._put(self._contents.arrivals, key, at)
+
+    def put_cell(self, cell: Cell) -> None:
+        """Insert or replace a cell of the budget ledger."""
+        self._put(self._contents.cells, cell.key, encode(cell))
+
+    def forget_cells(self, before: int, limit: int) -> int:
+        """Drop cells in which nothing counted any more at a time; how many."""
+        kept = [decode_cell(body) for body in self._contents.cells.values()]
+        old = sorted((cell.ends, cell.key) for cell in kept if cell.ends < before)[:limit]
+        for _, key in old:
+            self._put(self._contents.cells, key, None)
+        return len(old)
 
     def put_approval(self, approval: Approval) -> None:
         """Insert or replace an approval."""

@@ -18,13 +18,23 @@ from remit.errors import (
 
 APPLICATION_ID = 0x52454D54
 """``REMT`` in the header of the file, so that ``file`` and we know whose it is."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 OLDEST_SQLITE = (3, 37, 0)
 """STRICT tables."""
 
 _COULD_NOT_GROW = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 """How SQLite names a quota or a file size limit; ENOSPC alone is SQLITE_FULL."""
 
+_LEDGER = """
+CREATE TABLE cells (
+    key TEXT PRIMARY KEY,
+    budget TEXT NOT NULL,
+    ends INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cells_by_budget ON cells (budget, key);
+CREATE INDEX cells_by_end ON cells (ends);
+"""
 _SCHEMA = """
 CREATE TABLE records (
     position INTEGER PRIMARY KEY,
@@ -99,6 +109,8 @@ CREATE TABLE checkpoint (
     note BLOB NOT NULL
 ) STRICT;
 """
+_MIGRATIONS = {2: _LEDGER}
+"""What a file of the version before is to be given, by version."""
 
 
 def translate(error: sqlite3.Error, path: Path) -> StoreError:
@@ -226,10 +238,14 @@ def ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not _check_version(connection, path):
-            for statement in _SCHEMA.split(";\n"):
-                connection.execute(statement)
+        version = _check_version(connection, path)
+        if not version:
+            _execute(connection, _SCHEMA + _LEDGER)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        else:
+            for later in range(version + 1, SCHEMA_VERSION + 1):
+                _execute(connection, _MIGRATIONS[later])
+        if version != SCHEMA_VERSION:
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
@@ -238,8 +254,13 @@ def ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file holds our schema; False when it is empty."""
+def _execute(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";\n"):
+        connection.execute(statement)
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of our schema that the file holds; 0 when it is empty."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID:
@@ -247,10 +268,10 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> bool:
             raise StoreError(
                 f"{path} is a database of another program. Choose another file name for Remit."
             )
-        return False
+        return 0
     if version > SCHEMA_VERSION:
         raise StoreTooNew(
             f"{path} was written by a newer Remit (schema {version}, this one knows "
             f"{SCHEMA_VERSION}). Upgrade Remit, or open a copy made before its upgrade."
         )
-    return True
+    return int(version)

@@ -9,6 +9,7 @@ from typing import Any
 
 from remit.approvals import Approval, ApprovalState
 from remit.audit import merkle
+from remit.budgets.cells import Cell
 from remit.credentials import Credential, CredentialId
 from remit.deliveries import Delivery
 from remit.errors import StoreCorrupt, StoreError
@@ -26,6 +27,7 @@ from remit.storage import KeptReply, LoggedRecord, SealedValues
 from remit.storage.encoding import (
     decode_action,
     decode_approval,
+    decode_cell,
     decode_credential,
     decode_delivery,
     decode_session,
@@ -90,6 +92,22 @@ class SqliteSnapshot:
         """The theoretical arrival time (ns) kept under ``key``."""
         row = self._row("SELECT at FROM arrivals WHERE key = ?", key)
         return row[0] if row else None
+
+    def cell(self, key: str) -> Cell | None:
+        """One cell of the budget ledger, or None."""
+        row = self._row("SELECT body FROM cells WHERE key = ?", key)
+        return decode_cell(row[0]) if row else None
+
+    def cells(self, budget: str | None, limit: int, after: str = "") -> Sequence[Cell]:
+        """Cells of one budget or of all (None), by key, from behind the key ``after``."""
+        rows = self._rows(
+            "SELECT body FROM cells WHERE key > ?1 AND (?2 IS NULL OR budget = ?2) "
+            "ORDER BY key LIMIT ?3",
+            after,
+            budget,
+            limit,
+        )
+        return [decode_cell(row[0]) for row in rows]
 
     def approval(self, approval_id: ApprovalId) -> Approval | None:
         """One approval, or None."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from remit.approvals import Approval
 from remit.audit import merkle
+from remit.budgets.cells import Cell
 from remit.credentials import Credential
 from remit.deliveries import Delivery, DeliveryId
 from remit.model import (
@@ -27,115 +28,12 @@ from remit.model import (
 from remit.stops import Stop, StopId
 from remit.storage import KeptReply, LoggedRecord, SealedValues
 from remit.storage.encoding import encode
+from remit.storage.rows import REMEMBERED, SeenRows, UnwrittenRows
 from remit.storage.snapshot import SqliteSnapshot
 
 T = TypeVar("T")
 
-REMEMBERED = 8192
-"""Rows of each kind kept in memory between transactions; all are dropped when there are more."""
 _NEVER = 1 << 63
-
-
-class _Writes:
-    """Rows not yet given to SQLite."""
-
-    __slots__ = ("actions", "arrivals", "records", "replies", "sessions")
-
-    def __init__(self) -> None:
-        self.sessions: dict[SessionId, tuple[str, bytes]] = {}
-        self.actions: dict[ActionId, tuple[str, str, int, bool, bytes]] = {}
-        self.arrivals: dict[str, tuple[str, int]] = {}
-        self.records: list[tuple[int, int, bytes, bytes, bytes | None, bytes | None]] = []
-        self.replies: dict[str, tuple[str, int, bytes, bytes]] = {}
-
-    def take(self, other: _Writes) -> None:
-        """Add the rows of ``other``, which are newer, and leave it empty."""
-        if other.sessions:
-            self.sessions.update(other.sessions)
-            other.sessions.clear()
-        if other.actions:
-            self.actions.update(other.actions)
-            other.actions.clear()
-        if other.arrivals:
-            self.arrivals.update(other.arrivals)
-            other.arrivals.clear()
-        if other.records:
-            self.records += other.records
-            other.records.clear()
-        if other.replies:
-            self.replies.update(other.replies)
-            other.replies.clear()
-
-    def clear(self) -> None:
-        self.sessions.clear()
-        self.actions.clear()
-        self.arrivals.clear()
-        self.records.clear()
-        self.replies.clear()
-
-    def flush(self, connection: sqlite3.Connection) -> None:
-        """Give all rows to SQLite."""
-        many = connection.executemany
-        if self.records:
-            many("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", self.records)
-        if self.sessions:
-            many(
-                "INSERT INTO sessions (id, body) VALUES (?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-                self.sessions.values(),
-            )
-        if self.actions:
-            many(
-                "INSERT INTO actions (id, session, lease_until, open, body) "
-                "VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
-                "session = excluded.session, lease_until = excluded.lease_until, "
-                "open = excluded.open, body = excluded.body",
-                self.actions.values(),
-            )
-        if self.arrivals:
-            many(
-                "INSERT INTO arrivals VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
-                self.arrivals.values(),
-            )
-        if self.replies:
-            many(
-                "INSERT INTO replies (key, at, digest, body) VALUES (?, ?, ?, ?)",
-                self.replies.values(),
-            )
-        self.clear()
-
-
-class _Memory:
-    """Rows last seen, as the transaction sees them."""
-
-    __slots__ = ("actions", "arrivals", "sessions")
-
-    def __init__(self) -> None:
-        self.sessions: dict[SessionId, Session | None] = {}
-        self.actions: dict[ActionId, AdmittedAction | None] = {}
-        self.arrivals: dict[str, int | None] = {}
-
-    def take(self, other: _Memory) -> None:
-        """Add what ``other`` has seen, which is newer, and leave it empty."""
-        if other.sessions:
-            self.sessions.update(other.sessions)
-            other.sessions.clear()
-        if other.actions:
-            self.actions.update(other.actions)
-            other.actions.clear()
-        if other.arrivals:
-            self.arrivals.update(other.arrivals)
-            other.arrivals.clear()
-
-    def clear(self) -> None:
-        self.sessions.clear()
-        self.actions.clear()
-        self.arrivals.clear()
-
-    def trim(self) -> None:
-        for seen in (self.sessions, self.actions, self.arrivals):
-            if len(seen) > REMEMBERED:
-                seen.clear()
 
 
 class SqliteTransaction(SqliteSnapshot):
@@ -143,10 +41,10 @@ class SqliteTransaction(SqliteSnapshot):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
-        self._own = _Writes()  # of the closure that is running
-        self._shared = _Writes()  # of the closures before it in this transaction
-        self._own_memory = _Memory()
-        self._memory = _Memory()
+        self._own = UnwrittenRows()  # of the closure that is running
+        self._shared = UnwrittenRows()  # of the closures before it in this transaction
+        self._own_memory = SeenRows()
+        self._memory = SeenRows()
         self._leases: dict[SessionId, int] = {}  # no open lease of the session ends before this
         self._tree: dict[int, bytes] = {}  # stored tree hashes lately used
         self._stops: Sequence[Stop] | None = None  # as the transaction sees them
@@ -214,6 +112,7 @@ class SqliteTransaction(SqliteSnapshot):
         if self._savepoint and self._connection.in_transaction:
             self._connection.execute("ROLLBACK TO closure")
             self._connection.execute("RELEASE closure")
+            self._memory.cells.clear()  # one that this closure deleted may have been seen as absent
 
     def _mark(self) -> None:
         """Open the savepoint of this closure, before anything of it reaches SQLite."""
@@ -252,6 +151,19 @@ class SqliteTransaction(SqliteSnapshot):
                 return seen[key]
         at = self._memory.arrivals[key] = super().arrival(key)
         return at
+
+    def cell(self, key: str) -> Cell | None:
+        """One cell of the budget ledger, or None."""
+        for seen in (self._own_memory.cells, self._memory.cells):
+            if key in seen:
+                return seen[key]
+        cell = self._memory.cells[key] = super().cell(key)
+        return cell
+
+    def cells(self, budget: str | None, limit: int, after: str = "") -> Sequence[Cell]:
+        """Cells of one budget or of all (None), by key, from behind the key ``after``."""
+        self._spill()
+        return super().cells(budget, limit, after)
 
     def reply(self, key: str) -> KeptReply | None:
         """What was answered to the request with this key."""
@@ -342,6 +254,23 @@ class SqliteTransaction(SqliteSnapshot):
         """Keep a theoretical arrival time (ns)."""
         self._own.arrivals[key] = (key, at)
         self._own_memory.arrivals[key] = at
+
+    def put_cell(self, cell: Cell) -> None:
+        """Insert or replace a cell of the budget ledger."""
+        self._own.cells[cell.key] = (cell.key, cell.budget, cell.ends, encode(cell))
+        self._own_memory.cells[cell.key] = cell
+
+    def forget_cells(self, before: int, limit: int) -> int:
+        """Drop cells in which nothing counted any more at a time; how many."""
+        self._spill()
+        cursor = self._connection.execute(
+            "DELETE FROM cells WHERE key IN "
+            "(SELECT key FROM cells WHERE ends < ? ORDER BY ends, key LIMIT ?)",
+            (before, limit),
+        )
+        self._own_memory.cells.clear()
+        self._memory.cells.clear()
+        return cursor.rowcount
 
     def put_approval(self, approval: Approval) -> None:
         """Insert or replace an approval."""

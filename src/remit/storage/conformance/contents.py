@@ -46,6 +46,8 @@ class ContentsConformance(OpensStore):
             assert t.session(SessionId("s")) is None
             assert t.action(ActionId("a")) is None
             assert t.arrival("k") is None
+            assert t.cell("k") is None
+            assert list(t.cells(None, 10)) == []
             assert t.approval(ApprovalId("a")) is None
             assert t.approval_for(Digest("d")) is None
             assert t.credential(CredentialId("c")) is None

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from remit.approvals import ApprovalState
+from remit.budgets.cells import Cell, Slot
 from remit.deliveries import Delivery, DeliveryId
 from remit.model import ApprovalId
 from remit.stops import Scope, Stop, StopId
@@ -34,8 +35,72 @@ def a_delivery(name: str, next_at: int) -> Delivery:
     )
 
 
+def a_cell(budget: str, scope: str, ends: int = 100, spent: int = 5) -> Cell:
+    """A cell of the budget ledger, with every kind of field filled in."""
+    return Cell(
+        key=f"{budget}/usd/{scope}@day-0",
+        budget=budget,
+        measure="usd",
+        by=("team",),
+        scope=(scope,),
+        starts=0,
+        ends=ends,
+        limit=50_000_000_000,
+        slots=(Slot(0, spent, 7),),
+        raised=3,
+        raised_until=9,
+        notified=50,
+    )
+
+
 class SwitchesConformance(OpensStore):
-    """Rows that few transactions write, as tests."""
+    """Rows that few transactions write, and those of budgets, as tests."""
+
+    def test_cells(self, tmp_path: Path) -> None:
+        """Of one budget or all, in the order of their keys; replaced whole, forgotten when over."""
+        day, other = a_cell("day", "ada"), a_cell("day", "b\u263a", ends=200)
+        month = a_cell("month", "ada", ends=300)
+        more = msgspec.structs.replace(month, slots=(Slot(0, 6, 0),))
+
+        def work(t: Transaction) -> None:
+            for cell in (month, other, day):
+                t.put_cell(cell)
+            assert t.cell(month.key) == month
+            assert list(t.cells(None, 10)) == [day, other, month]
+            t.put_cell(more)
+            check(t)
+
+        def check(t: Snapshot) -> None:
+            assert t.cell(day.key) == day
+            assert t.cell(more.key) == more
+            assert t.cell("none") is None
+            assert list(t.cells(None, 2)) == [day, other]
+            assert list(t.cells(None, 2, other.key)) == [more]
+            assert list(t.cells("day", 9)) == [day, other]
+            assert list(t.cells("day", 9, day.key)) == [other]
+            assert list(t.cells("da", 9)) == []
+
+        def lost(t: Transaction) -> None:
+            t.put_cell(a_cell("day", "ada", spent=9))
+            assert t.forget_cells(250, 9) == 2
+            assert t.cell(day.key) is None
+            raise Mishap
+
+        def swept(t: Transaction) -> None:
+            assert t.forget_cells(100, 9) == 0
+            assert t.forget_cells(301, 2) == 2
+            assert list(t.cells(None, 9)) == [more]
+            assert t.cell(other.key) is None
+
+        with self.store(tmp_path) as store:
+            store.write(work)
+            store.read(check)
+            store.write(check)
+            raised(Mishap, lambda: store.write(lost))
+            store.read(check)
+            store.write(check)
+            store.write(swept)
+            assert len(store.read(lambda view: view.cells(None, 9))) == 1
 
     def test_stops(self, tmp_path: Path) -> None:
         """Seen by the transaction at once, by every other one afterwards, undone with theirs."""

@@ -3,7 +3,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remit.budgets import Exceeded, Taken, admit, take
+from remit.budgets.rates import Exceeded, Taken, admit, take
 from remit.model import RateLimit
 
 SECOND = 1_000_000_000
