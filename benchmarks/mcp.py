@@ -137,10 +137,10 @@ class Gateway:
         Raises:
             RuntimeError: a call failed.
         """
+        client = [sys.executable, "-m", "benchmarks.mcp_load"]
         arguments = [self.url, str(clients), str(seconds), *self.headers]
         done = subprocess.run(
-            ["taskset", "-c", str(CORES[-1]), sys.executable, "-m", "benchmarks.mcp_load"]
-            + arguments,
+            ["taskset", "-c", str(CORES[-1]), *client, *arguments],
             capture_output=True,
             text=True,
             check=False,

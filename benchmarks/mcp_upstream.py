@@ -1,4 +1,4 @@
-"""The MCP server behind every gateway that is measured: one tool, ``echo``, as little work as can be.
+"""The MCP server behind every gateway that is measured: one tool, ``echo``, and little work.
 
     python -m benchmarks.mcp_upstream http PORT
     python -m benchmarks.mcp_upstream stdio
