@@ -15,6 +15,7 @@
     ├── SettlementError        this outcome does not belong to that admission
     ├── ApprovalError          an approval cannot make this transition
     ├── AuthenticationError    the caller did not prove who it is
+    ├── MalformedReply         a model API answered what cannot be read; none of it was passed on
     ├── StoreError             the store failed; nothing was acknowledged
     │   ├── StoreLocked        another process holds it for too long
     │   ├── StoreFull          no room on the disk
@@ -149,6 +150,17 @@ class AuthenticationError(RemitError):
 
     def __init__(self, message: str, *, refresh: str | None = None) -> None:
         self.refresh = refresh
+        super().__init__(message)
+
+
+class MalformedReply(RemitError):
+    """What a model API answered cannot be read, so nobody can say what it asks for.
+
+    ``before`` holds the events of a stream that came before it and are whole.
+    """
+
+    def __init__(self, message: str, before: Sequence[Any] = ()) -> None:
+        self.before = tuple(before)
         super().__init__(message)
 
 
