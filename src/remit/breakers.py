@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from remit import text
-from remit.model import Breaker, Session, SessionId, Step
+from remit.model import ApprovalTerms, Effect, Location, Session, SessionId, TrailStep
 
 MAX_CYCLE = 4
 """Calls in a circle that is still seen as one."""
@@ -26,9 +27,38 @@ MAX_CHILDREN = 200
 MAX_TOOL = 200
 """Characters of a tool's name that are kept."""
 
+Sight: TypeAlias = Literal["repeats", "stalls", "children", "depth", "burn"]
+
 _LOOKS_BACK = 4
 _SECOND = 1_000_000_000
 _DIGITS = 16
+
+
+class Breaker(Struct, frozen=True, kw_only=True):
+    """One entry of ``breakers:``: what a session may not do on and on."""
+
+    id: str
+    sees: Sight
+    """Calls that repeat, alone or in circles; calls whose result stays the same; delegated
+    sessions; depth of delegation; a budget that is used up too fast."""
+    count: int
+    """How often is too often; of ``children`` and ``depth`` how many are allowed."""
+    effect: Effect
+    """``ALLOW`` only says so in the record and to who is notified."""
+    within: int = 0
+    """Nanoseconds in which it counts; of ``depth`` and ``burn`` without meaning."""
+    stops: bool = False
+    """Whether the session is stopped as well."""
+    tools: tuple[str, ...] = ("*",)
+    """Patterns of the tools whose calls count."""
+    exempt: tuple[str, ...] = ()
+    """Patterns of the tools whose calls do not, such as those that are made to be repeated."""
+    budget: str | None = None
+    """Of ``burn``: id of the budget."""
+    terms: ApprovalTerms | None = None
+    because: str = ""
+    instead: str = ""
+    at: Location | None = None
 
 
 class Trip(Struct, frozen=True, kw_only=True):
@@ -53,11 +83,11 @@ def fingerprint(session_id: SessionId, kind: str, content: bytes) -> str:
     return hashlib.sha256(head + content).hexdigest()[:_DIGITS]
 
 
-def call_step(session_id: SessionId, tool: str, arguments: bytes, now: int) -> Step:
+def call_step(session_id: SessionId, tool: str, arguments: bytes, now: int) -> TrailStep:
     """A call as a step of a trail."""
     name = text.name(tool)
     call = fingerprint(session_id, name, arguments)
-    return Step(call=call, tool=name[:MAX_TOOL], at=now)
+    return TrailStep(call=call, tool=name[:MAX_TOOL], at=now)
 
 
 def memory(breakers: Iterable[Breaker]) -> int:
@@ -72,7 +102,7 @@ def _steps(breaker: Breaker) -> int:
 
 
 def tripped(
-    breakers: Iterable[Breaker], session: Session, step: Step, now: int
+    breakers: Iterable[Breaker], session: Session, step: TrailStep, now: int
 ) -> tuple[Trip, ...]:
     """The breakers that one more call trips, in their order.
 
@@ -86,7 +116,7 @@ def tripped(
     return tuple(trip for trip in found if trip is not None)
 
 
-def noted(session: Session, step: Step, keep: int) -> Session:
+def noted(session: Session, step: TrailStep, keep: int) -> Session:
     """The session with one more step, and no more than ``keep`` of them."""
     if keep <= 0:
         return replace(session, trail=()) if session.trail else session
@@ -138,7 +168,7 @@ def _concerns(breaker: Breaker, tool: str) -> bool:
     )
 
 
-def _trip(breaker: Breaker, session: Session, step: Step, now: int) -> Trip | None:
+def _trip(breaker: Breaker, session: Session, step: TrailStep, now: int) -> Trip | None:
     if breaker.sees == "depth":
         return _deep(breaker, session)
     if breaker.sees == "children":
@@ -152,7 +182,7 @@ def _trip(breaker: Breaker, session: Session, step: Step, now: int) -> Trip | No
     return _cycle(breaker, [*steps, step], now)
 
 
-def _cycle(breaker: Breaker, steps: Sequence[Step], now: int) -> Trip | None:
+def _cycle(breaker: Breaker, steps: Sequence[TrailStep], now: int) -> Trip | None:
     """The shortest circle that has come round ``count`` times, this call being its last."""
     for period in range(1, MAX_CYCLE + 1):
         length = period * breaker.count
@@ -164,7 +194,7 @@ def _cycle(breaker: Breaker, steps: Sequence[Step], now: int) -> Trip | None:
     return None
 
 
-def _circle(breaker: Breaker, steps: Sequence[Step], period: int, now: int) -> Trip:
+def _circle(breaker: Breaker, steps: Sequence[TrailStep], period: int, now: int) -> Trip:
     took = _seconds(now - steps[0].at)
     tools = ", ".join(step.tool for step in steps[:period])
     if period == 1:
@@ -177,7 +207,7 @@ def _circle(breaker: Breaker, steps: Sequence[Step], period: int, now: int) -> T
     return Trip(breaker=breaker, saw=f"{saw}, within {took}.", brief=brief)
 
 
-def _stall(breaker: Breaker, steps: Sequence[Step], step: Step, now: int) -> Trip | None:
+def _stall(breaker: Breaker, steps: Sequence[TrailStep], step: TrailStep, now: int) -> Trip | None:
     """The same call, whose newest ``count`` results were all the same."""
     same = [each for each in steps if each.call == step.call and each.result][-breaker.count :]
     if len(same) < breaker.count or len({each.result for each in same}) > 1:
@@ -199,7 +229,7 @@ def _deep(breaker: Breaker, session: Session) -> Trip | None:
 
 def _crowded(breaker: Breaker, session: Session) -> Trip | None:
     number = session.crowded.get(breaker.id)
-    if number is None:
+    if number is None or number <= breaker.count:
         return None
     saw = (
         f"The session is one of more than {breaker.count} that its parent delegated within "

@@ -21,6 +21,7 @@ from remit.model import (
     Decision,
     Effect,
     Facts,
+    Finding,
     Mode,
     Obligation,
     Outcome,
@@ -47,6 +48,8 @@ class Ruling(Struct, frozen=True, kw_only=True):
     """What obligations will put on the session."""
     later: tuple[Obligation, ...] = ()
     """Obligations that wait for the result."""
+    seen: tuple[Finding, ...] = ()
+    """What breakers saw, for the record."""
 
 
 def rule(policies: PolicySet, request: AccessRequest, facts: Facts) -> Ruling:

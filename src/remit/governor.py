@@ -21,8 +21,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from remit import approvals, canonical, ledger, sessions, stops, switch
+from remit import approvals, breakers, canonical, ledger, sessions, stops, switch
 from remit.approvals import Approval
+from remit.braking import answered, brake, noted, stop_if_tripped
 from remit.errors import (
     ApprovalError,
     AuditError,
@@ -124,6 +125,10 @@ class Governor:
         )
         if t.session(chosen) is not None:
             raise InvalidRequest(f"session {chosen} exists; leave the id out to get a new one")
+        if caller is not None:
+            policy = self._policies().breakers
+            delegating, session = breakers.delegated(caller, session, policy, journal.now)
+            journal.keep(caller, delegating)
         args, values = journal.seal(None if intent is None else {"intent": intent})
         record = ledger.session(session, now=journal.now, args=args, note=journal.note)
         try:
@@ -147,7 +152,7 @@ class Governor:
         if session.ended_at is not None:
             return session
         journal = self._begin(t)
-        ended = sessions.end(session, journal.now)
+        ended = breakers.forgotten(sessions.end(session, journal.now))
         t.put_session(ended)
         journal.hand_up(ended)
         journal.append(ledger.session(ended, now=journal.now, args=None, note=journal.note))
@@ -178,11 +183,13 @@ class Governor:
         if isinstance(session, Reason):
             return refused(journal, request, policies, session)
         ruling = rule(policies, request, Facts(now=journal.now, session=session))
+        braked = brake(policies.breakers, session, ruling, journal.now)
+        ruling = braked.ruling
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
         verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran))
         admission = recorded(journal, ruling, verdict, digest, journal.now + self._lease)
         if admission.granted:
-            t.put_session(sessions.count(session, request.action.name))
+            t.put_session(noted(sessions.count(session, request.action.name), braked))
             t.put_action(
                 AdmittedAction(
                     id=admission.id,
@@ -196,6 +203,7 @@ class Governor:
                     obligations=ruling.later,
                 )
             )
+        stop_if_tripped(journal, session, braked)
         return admission
 
     def evaluate(
@@ -227,6 +235,8 @@ class Governor:
         if isinstance(session, Reason):
             return refused(journal, request, policies, session, EVALUATED)
         ruling = rule(policies, request, Facts(now=journal.now, session=session))
+        braked = brake(() if outside else policies.breakers, session, ruling, journal.now)
+        ruling = braked.ruling
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
         verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran), use)
         joined = session
@@ -236,7 +246,9 @@ class Governor:
         labels = sessions.added(session, joined)
         admission = recorded(journal, ruling, verdict, digest, 0, EVALUATED, labels)
         if admission.granted and not outside:
-            journal.keep(session, sessions.count(joined, request.action.name))
+            counted = sessions.count(joined, request.action.name)
+            journal.keep(session, noted(counted, braked))
+        stop_if_tripped(journal, session, braked)
         return admission
 
     def settle(
@@ -275,7 +287,7 @@ class Governor:
             note="late: it corrects the outcome unknown" if late else journal.note,
         )
         t.put_action(replace(action, state=ActionState.SETTLED))
-        journal.keep(session, joined)
+        journal.keep(session, answered(joined, request, outcome))
         position = journal.append_outcome(record, values)
         redacted = not ruling.withheld and ruling.shown is not outcome.result
         return Settlement(

@@ -116,6 +116,7 @@ class Journal(NamedTuple):
             note=self.note,
             status=status,
             labels=labels,
+            seen=ruling.seen,
         )
         try:
             body = encode_record(record)

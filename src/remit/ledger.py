@@ -104,6 +104,7 @@ def decision(
     note: str | None,
     status: str | None = None,
     labels: Sequence[str] = (),
+    seen: Sequence[Finding] = (),
 ) -> Record:
     """The record before the action. ``ran`` commits to the arguments as obligations left them.
 
@@ -117,7 +118,7 @@ def decision(
         at=now // 1000,
         digest=admission.digest,
         effect=said.effect.value,
-        findings=_findings(request.findings),
+        findings=_findings((*request.findings, *seen)),
         granted=admission.granted,
         kind="decision",
         labels=tuple(labels),

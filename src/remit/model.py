@@ -176,7 +176,7 @@ class AccessRequest(Struct, frozen=True, kw_only=True):
     """W3C ``traceparent`` of the caller, if it has one."""
 
 
-class Step(Struct, frozen=True, kw_only=True, array_like=True):
+class TrailStep(Struct, frozen=True, kw_only=True, array_like=True):
     """One call that a session was let make, as the breakers know it again."""
 
     call: str
@@ -205,8 +205,7 @@ class Session(Struct, frozen=True, kw_only=True):
     """The session that the whole chain of delegation began with; empty: this one."""
     nano_usd: int = 0
     """What its actions have cost so far, in nano-dollars, as far as it was charged."""
-
-    trail: tuple[Step, ...] = ()
+    trail: tuple[TrailStep, ...] = ()
     """The latest calls, as many as the breakers of the policy look at."""
     delegated: tuple[int, ...] = ()
     """When it delegated lately, where a breaker counts that."""
@@ -362,33 +361,6 @@ class Hold(Struct, frozen=True, kw_only=True):
     """Start of the part of the window that it was made in, and stays in."""
     amount: int
     """In the integers of the budget's measure."""
-
-
-class Breaker(Struct, frozen=True, kw_only=True):
-    """What a session may not do on and on: see ``remit.breakers``."""
-
-    id: str
-    sees: Literal["repeats", "stalls", "children", "depth", "burn"]
-    """Calls that repeat, alone or in circles; calls whose result stays the same; delegated
-    sessions; depth of delegation; a budget that is used up too fast."""
-    count: int
-    """How often is too often; of ``children`` and ``depth`` how many are allowed."""
-    effect: Effect
-    """``ALLOW`` only says so in the record and to who is notified."""
-    within: int = 0
-    """Nanoseconds in which it counts; of ``depth`` and ``burn`` without meaning."""
-    stops: bool = False
-    """Whether the session is stopped as well."""
-    tools: tuple[str, ...] = ("*",)
-    """Patterns of the tools whose calls count."""
-    exempt: tuple[str, ...] = ()
-    """Patterns of the tools whose calls do not, such as those that are made to be repeated."""
-    budget: str | None = None
-    """Of ``burn``: id of the budget."""
-    terms: ApprovalTerms | None = None
-    because: str = ""
-    instead: str = ""
-    at: Location | None = None
 
 
 class ActionState(enum.Enum):

@@ -125,6 +125,26 @@ class BudgetEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tools: Words | None = None
 
 
+class BreakerEntry(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"exempt": "except"}
+):
+    """What a session may not do on and on: exactly one of the five kinds, and what happens then."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    repeats: Annotated[int, Meta(ge=2, le=50)] | None = None
+    stalls: Annotated[int, Meta(ge=2, le=50)] | None = None
+    children: Annotated[int, Meta(ge=1, le=200)] | None = None
+    depth: Annotated[int, Meta(ge=0, le=100)] | None = None
+    burn: Annotated[Word, Meta(description="Id of a budget.")] | None = None
+    within: Duration | None = None
+    tools: Words | None = None
+    exempt: Words | None = None
+    effect: Literal["notify", "ask", "deny", "stop-session"] = "deny"
+    approvers: Words | None = None
+    because: Text = ""
+    instead: Text = ""
+
+
 class PolicyDocument(
     Struct,
     frozen=True,
@@ -145,6 +165,7 @@ class PolicyDocument(
     tools: tuple[ToolEntry, ...] = ()
     rules: tuple[RuleEntry, ...] = ()
     budgets: tuple[BudgetEntry, ...] = ()
+    breakers: tuple[BreakerEntry, ...] = ()
 
 
 def words(written: Words | None) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from remit import canonical, text
 from remit.errors import InvalidArgument, PolicyError
 from remit.model import Effect, Fault, Location, Mode
 from remit.policy import bundle
+from remit.policy.breakers import read_breakers
 from remit.policy.catalogue import Catalogue, ToolSchema, freeze, read_tools
 from remit.policy.conditions import ConditionReader, constant_faults
 from remit.policy.directory import Directory, read_directory
@@ -77,6 +78,8 @@ class _Loading:
         )
         rules = read_rules(documents, around, note, self._warnings.append)
         limits = read_limits(documents, around, note, self._warnings.append)
+        taken = {rule.id.casefold(): rule.at for rule in rules}
+        breakers = read_breakers(documents, around, (), taken, note, self._warnings.append)
         if documents and not self._faults and not rules:
             root = documents[0].source
             hint = "Add rules:, with at least one rule that allows something."
@@ -93,6 +96,7 @@ class _Loading:
         revision = bundle.revision(packed)
         planner = Planner(rules, catalogue, constants)
         return PolicySet(
+            breakers=breakers,
             bundle=packed,
             catalogue=catalogue,
             constants=constants,

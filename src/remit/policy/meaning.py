@@ -16,7 +16,7 @@ from remit.policy import patterns
 from remit.policy.catalogue import Catalogue
 from remit.policy.conditions import ConditionReader
 from remit.policy.directory import Directory
-from remit.policy.document import BudgetEntry, ObligationEntry, RuleEntry, words
+from remit.policy.document import BreakerEntry, BudgetEntry, ObligationEntry, RuleEntry, words
 from remit.policy.durations import nanoseconds
 from remit.policy.reading import ReadDocument, closest
 from remit.policy.rules import Duty, Rule
@@ -129,7 +129,7 @@ class _RuleReader:
         effect = Effect(entry.effect)
         tools = tuple(dict.fromkeys(text.name(word) for word in words(entry.tools)))
         self._check_names()
-        _check_tools(self._read, entry, self._around, self._note, self._warn)
+        check_tools(self._read, entry, self._around, self._note, self._warn)
         if entry.on == "result" and effect in (Effect.ASK, Effect.DEFER):
             message = f"a result cannot wait: {effect.value} is for calls"
             self._fault(("effect",), message, "Use deny to withhold it, or ask before the call.")
@@ -292,25 +292,29 @@ def _selector(written: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
     return None if written is None else words(written)
 
 
-def _check_tools(
+def check_tools(
     read: ReadDocument,
-    entry: RuleEntry | BudgetEntry,
+    entry: RuleEntry | BudgetEntry | BreakerEntry,
     around: Surroundings,
     note: Note,
     warn: Note,
+    *,
+    exempt: bool = False,
 ) -> None:
     """A plain name must be a known tool; a pattern that fits none is only a warning."""
     known = around.known_tools if around.complete else frozenset()
-    for index, word in enumerate(words(entry.tools)):
+    key = "except" if exempt else "tools"
+    written = entry.exempt if isinstance(entry, BreakerEntry) and exempt else entry.tools
+    for index, word in enumerate(words(written)):
         pattern = text.name(word)
         if not known or any(patterns.overlap(pattern, each) for each in known):
             continue
         message = f"no declared tool fits {word!r}"
         if "*" in pattern:
-            warn(read.fault(entry, ("tools", index), message, closest(word, known)))
+            warn(read.fault(entry, (key, index), message, closest(word, known)))
         else:
             hint = closest(word, known) or "Declare it under tools:"
-            note(read.fault(entry, ("tools", index), message, hint))
+            note(read.fault(entry, (key, index), message, hint))
 
 
 def read_limits(
@@ -323,7 +327,7 @@ def read_limits(
         for entry in read.document.budgets:
             if _is_taken(read, entry, first, note):
                 continue
-            _check_tools(read, entry, around, note, warn)
+            check_tools(read, entry, around, note, warn)
             limits.append(
                 RateLimit(
                     id=entry.id,

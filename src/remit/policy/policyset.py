@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, Self
 
 from remit import text
+from remit.breakers import Breaker
 from remit.model import (
     AccessRequest,
     Effect,
@@ -36,6 +37,7 @@ class PolicySet:
         "_decider",
         "_default",
         "_directory",
+        "breakers",
         "bundle",
         "constants",
         "mode",
@@ -49,6 +51,8 @@ class PolicySet:
     _decider: Decider
     _default: Effect
     _directory: Directory
+    breakers: tuple[Breaker, ...]
+    """What sessions may not do on and on, in the order of the documents."""
     bundle: bytes
     """Canonical JSON of the documents by file name; ``revision`` is its digest."""
     constants: Mapping[str, Any]
@@ -68,6 +72,7 @@ class PolicySet:
     def __new__(  # noqa: D102
         cls,
         *,
+        breakers: tuple[Breaker, ...],
         bundle: bytes,
         catalogue: Catalogue,
         constants: Mapping[str, Any],
@@ -86,6 +91,7 @@ class PolicySet:
         put(self, "_decider", decider)
         put(self, "_default", default)
         put(self, "_directory", directory)
+        put(self, "breakers", breakers)
         put(self, "bundle", bundle)
         put(self, "constants", constants)
         put(self, "mode", mode)
