@@ -15,9 +15,11 @@ from msgspec.structs import replace
 from remit import canonical, obligations
 from remit.approvals import Approval
 from remit.errors import InvalidArgument, ObligationError
+from remit.inspection import pins
 from remit.model import (
     AccessRequest,
     AdmittedAction,
+    ApprovalTerms,
     Decision,
     Effect,
     Facts,
@@ -61,6 +63,8 @@ def rule(policies: PolicySet, request: AccessRequest, facts: Facts) -> Ruling:
         InvalidArgument: the arguments are not JSON.
     """
     decision = decide(policies, request, facts)
+    if request.action.name == pins.ACTION:
+        decision = _by_a_person(decision)
     ruling = unchanged(decision, request)
     if decision.effect is Effect.DENY or not decision.obligations:
         return ruling
@@ -71,6 +75,29 @@ def rule(policies: PolicySet, request: AccessRequest, facts: Facts) -> Ruling:
     if decision.mode is Mode.SHADOW:
         return replace(ruling, decision=fulfilled.decision, labels=fulfilled.labels)
     return fulfilled
+
+
+def _by_a_person(decision: Decision) -> Decision:
+    """The decision on accepting changed tools: whoever may ask for it, a person answers.
+
+    In every mode. A rule that denies stands, and so do the terms of one that asks.
+    """
+    binding = replace(decision, mode=Mode.ENFORCE)
+    silent = all(reason.rule == "default" for reason in decision.reasons)
+    if decision.effect is not Effect.ALLOW and not silent:
+        return binding
+    return replace(
+        binding, effect=Effect.ASK, reasons=(_PINS_CHANGED,), obligations=(), terms=_ANYBODY
+    )
+
+
+_ANYBODY = (ApprovalTerms(),)
+_PINS_CHANGED = Reason(
+    rule="pins-changed",
+    effect=Effect.ASK,
+    because="The tools of a server are not those that were accepted.",
+    instead="A person accepts the difference that is shown, or it stays as it is.",
+)
 
 
 def unchanged(decision: Decision, request: AccessRequest) -> Ruling:

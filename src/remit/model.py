@@ -298,7 +298,7 @@ class Reason(Struct, frozen=True, kw_only=True):
     Built-in rule ids of policy: ``default``, ``rule-error``, ``missing-fact``, ``unknown-agent``,
     ``look-alike-name``, ``bad-arguments``. Of state: ``rate-limit``, ``budget``, ``obligation``,
     ``outcome-missing``, ``session-unknown``, ``session-principal``, ``session-ended``,
-    ``record-too-large``, ``approval-rejected``, ``stopped``.
+    ``record-too-large``, ``approval-rejected``, ``stopped``, ``pins-changed``.
     """
 
     rule: str

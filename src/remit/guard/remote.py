@@ -228,6 +228,7 @@ def _settle_body(ran: Ran) -> SettleBody:
         action=_action(request.action),
         arguments=dict(request.arguments),
         context=dict(request.context),
+        findings=_findings(request.findings),
         resolved=dict(request.resolved),
         trace=request.trace,
         outcome=SettledOutcome(

@@ -37,6 +37,7 @@ BUILT_IN_REASONS = frozenset(
         "narrowed",
         "obligation",
         "outcome-missing",
+        "pins-changed",
         "rate-limit",
         "record-too-large",
         "rule-error",
