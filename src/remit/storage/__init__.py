@@ -56,6 +56,18 @@ class KeptReply(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class Tally(Struct, frozen=True, kw_only=True):
+    """Amounts of one stretch of time, added up from the log: what reports are made of."""
+
+    book: str
+    """Which kind of tally."""
+    key: str
+    """What it is of."""
+    at: int
+    """Start of the stretch, nanoseconds since the Unix epoch."""
+    amounts: tuple[int, ...]
+
+
 class Snapshot(Protocol):
     """A consistent view of the store. Valid only inside the closure that received it."""
 
@@ -127,6 +139,14 @@ class Snapshot(Protocol):
 
     def cursor(self, name: str) -> int | None:
         """The place in the log that was kept under ``name``."""
+        ...
+
+    def tally(self, book: str, key: str, at: int) -> Tally | None:
+        """One tally, or None."""
+        ...
+
+    def tallies(self, book: str, since: int, until: int, key: str | None = None) -> Iterator[Tally]:
+        """Tallies of a book with ``since <= at < until``, of one key or of all, by key and time."""
         ...
 
     def document(self, revision: Revision) -> bytes | None:
@@ -224,6 +244,14 @@ class Transaction(Snapshot, Protocol):
         """Keep a place in the log under ``name``."""
         ...
 
+    def put_tally(self, tally: Tally) -> None:
+        """Insert or replace a tally."""
+        ...
+
+    def forget_tallies(self, before: int, limit: int) -> int:
+        """Drop tallies that start before a time, at most ``limit`` of them; how many."""
+        ...
+
     def put_document(self, revision: Revision, bundle: bytes) -> None:
         """Keep a policy bundle; a second write under the same revision changes nothing."""
         ...
@@ -270,4 +298,4 @@ class Store(Protocol):
         ...
 
 
-__all__ = ["KeptReply", "LoggedRecord", "SealedValues", "Snapshot", "Store", "Transaction"]
+__all__ = ["KeptReply", "LoggedRecord", "SealedValues", "Snapshot", "Store", "Tally", "Transaction"]

@@ -18,10 +18,12 @@ decode_approval = msgspec.json.Decoder(Approval).decode
 decode_cell = msgspec.json.Decoder(Cell).decode
 decode_credential = msgspec.json.Decoder(Credential).decode
 decode_delivery = msgspec.json.Decoder(Delivery).decode
+decode_amounts = msgspec.json.Decoder(tuple[int, ...]).decode
 decode_stop = msgspec.json.Decoder(Stop).decode
 
 __all__ = [
     "decode_action",
+    "decode_amounts",
     "decode_approval",
     "decode_cell",
     "decode_credential",

@@ -26,7 +26,7 @@ from remit.model import (
     SessionId,
 )
 from remit.stops import Stop, StopId
-from remit.storage import KeptReply, LoggedRecord, SealedValues, Snapshot, Transaction
+from remit.storage import KeptReply, LoggedRecord, SealedValues, Snapshot, Tally, Transaction
 from remit.storage.encoding import (
     decode_action,
     decode_approval,
@@ -55,6 +55,7 @@ class _Contents:
         self.stops: dict[StopId, bytes] = {}
         self.deliveries: dict[DeliveryId, bytes] = {}
         self.cursors: dict[str, int] = {}
+        self.tallies: dict[tuple[str, str, int], Tally] = {}
         self.replies: dict[str, KeptReply] = {}
         self.documents: dict[Revision, bytes] = {}
         self.values: dict[int, SealedValues] = {}
@@ -152,6 +153,16 @@ class MemorySnapshot:
     def cursor(self, name: str) -> int | None:
         """The place in the log that was kept under ``name``."""
         return self._contents.cursors.get(name)
+
+    def tally(self, book: str, key: str, at: int) -> Tally | None:
+        """One tally, or None."""
+        return self._contents.tallies.get((book, key, at))
+
+    def tallies(self, book: str, since: int, until: int, key: str | None = None) -> Iterator[Tally]:
+        """Tallies of a book with ``since <= at < until``, of one key or of all, by key and time."""
+        for place, tally in sorted(self._contents.tallies.items()):
+            if place[0] == book and since <= tally.at < until and key in (None, tally.key):
+                yield tally
 
     def document(self, revision: Revision) -> bytes | None:
         """The policy bundle stored under ``revision``."""
@@ -283,6 +294,18 @@ class MemoryTransaction(MemorySnapshot):
     def put_cursor(self, name: str, position: int) -> None:
         """Keep a place in the log under ``name``."""
         self._put(self._contents.cursors, name, position)
+
+    def put_tally(self, tally: Tally) -> None:
+        """Insert or replace a tally."""
+        self._put(self._contents.tallies, (tally.book, tally.key, tally.at), tally)
+
+    def forget_tallies(self, before: int, limit: int) -> int:
+        """Drop tallies that start before a time, at most ``limit`` of them; how many."""
+        old = sorted((each.at, place) for place, each in self._contents.tallies.items())
+        for at, place in old[:limit]:
+            if at < before:
+                self._put(self._contents.tallies, place, None)
+        return sum(at < before for at, _ in old[:limit])
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:
         """Keep a policy bundle; a second write under the same revision changes nothing."""

@@ -18,7 +18,7 @@ from remit.errors import (
 
 APPLICATION_ID = 0x52454D54
 """``REMT`` in the header of the file, so that ``file`` and we know whose it is."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OLDEST_SQLITE = (3, 37, 0)
 """STRICT tables."""
 
@@ -34,6 +34,16 @@ CREATE TABLE cells (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cells_by_budget ON cells (budget, key);
 CREATE INDEX cells_by_end ON cells (ends);
+"""
+_TALLIES = """
+CREATE TABLE tallies (
+    book TEXT NOT NULL,
+    key TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    amounts BLOB NOT NULL,
+    PRIMARY KEY (book, key, at)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tallies_by_time ON tallies (at);
 """
 _SCHEMA = """
 CREATE TABLE records (
@@ -109,7 +119,7 @@ CREATE TABLE checkpoint (
     note BLOB NOT NULL
 ) STRICT;
 """
-_MIGRATIONS = {2: _LEDGER}
+_MIGRATIONS = {2: _LEDGER, 3: _TALLIES}
 """What a file of the version before is to be given, by version."""
 
 
@@ -240,7 +250,7 @@ def ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     try:
         version = _check_version(connection, path)
         if not version:
-            _execute(connection, _SCHEMA + _LEDGER)
+            _execute(connection, _SCHEMA + _LEDGER + _TALLIES)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         else:
             for later in range(version + 1, SCHEMA_VERSION + 1):

@@ -23,9 +23,10 @@ from remit.model import (
     SessionId,
 )
 from remit.stops import Stop
-from remit.storage import KeptReply, LoggedRecord, SealedValues
+from remit.storage import KeptReply, LoggedRecord, SealedValues, Tally
 from remit.storage.encoding import (
     decode_action,
+    decode_amounts,
     decode_approval,
     decode_cell,
     decode_credential,
@@ -177,6 +178,23 @@ class SqliteSnapshot:
         """The place in the log that was kept under ``name``."""
         row = self._row("SELECT position FROM cursors WHERE name = ?", name)
         return row[0] if row else None
+
+    def tally(self, book: str, key: str, at: int) -> Tally | None:
+        """One tally, or None."""
+        row = self._row(
+            "SELECT amounts FROM tallies WHERE book = ? AND key = ? AND at = ?", book, key, at
+        )
+        return Tally(book=book, key=key, at=at, amounts=decode_amounts(row[0])) if row else None
+
+    def tallies(self, book: str, since: int, until: int, key: str | None = None) -> Iterator[Tally]:
+        """Tallies of a book with ``since <= at < until``, of one key or of all, by key and time."""
+        select = "SELECT key, at, amounts FROM tallies WHERE book = ? AND at >= ? AND at < ? "
+        if key is None:
+            rows = self._rows(select + "ORDER BY key, at", book, since, until)
+        else:
+            rows = self._rows(select + "AND key = ? ORDER BY at", book, since, until, key)
+        for name, at, amounts in rows:
+            yield Tally(book=book, key=name, at=at, amounts=decode_amounts(amounts))
 
     def document(self, revision: Revision) -> bytes | None:
         """The policy bundle stored under ``revision``."""

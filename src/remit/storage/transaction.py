@@ -26,7 +26,7 @@ from remit.model import (
     SessionId,
 )
 from remit.stops import Stop, StopId
-from remit.storage import KeptReply, LoggedRecord, SealedValues
+from remit.storage import KeptReply, LoggedRecord, SealedValues, Tally
 from remit.storage.encoding import encode
 from remit.storage.rows import REMEMBERED, SeenRows, UnwrittenRows
 from remit.storage.snapshot import SqliteSnapshot
@@ -351,6 +351,25 @@ class SqliteTransaction(SqliteSnapshot):
             "ON CONFLICT DO UPDATE SET position = excluded.position",
             (name, position),
         )
+
+    def put_tally(self, tally: Tally) -> None:
+        """Insert or replace a tally."""
+        self._mark()
+        self._connection.execute(
+            "INSERT INTO tallies VALUES (?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET amounts = excluded.amounts",
+            (tally.book, tally.key, tally.at, encode(tally.amounts)),
+        )
+
+    def forget_tallies(self, before: int, limit: int) -> int:
+        """Drop tallies that start before a time, at most ``limit`` of them; how many."""
+        self._mark()
+        cursor = self._connection.execute(
+            "DELETE FROM tallies WHERE (book, key, at) IN "
+            "(SELECT book, key, at FROM tallies WHERE at < ? ORDER BY at LIMIT ?)",
+            (before, limit),
+        )
+        return cursor.rowcount
 
     def put_document(self, revision: Revision, bundle: bytes) -> None:
         """Keep a policy bundle; a second write under the same revision changes nothing."""

@@ -11,7 +11,7 @@ from remit.budgets.cells import Cell, Slot
 from remit.deliveries import Delivery, DeliveryId
 from remit.model import ApprovalId
 from remit.stops import Scope, Stop, StopId
-from remit.storage import Snapshot, Transaction
+from remit.storage import Snapshot, Tally, Transaction
 from remit.storage.conformance.samples import Mishap, OpensStore, an_approval, fails, raised
 
 
@@ -184,6 +184,46 @@ class SwitchesConformance(OpensStore):
             raised(Mishap, lambda: store.write(fails(lambda t: t.put_cursor("other", 2))))
             store.read(check)
             store.write(check)
+
+    def test_tallies(self, tmp_path: Path) -> None:
+        """By book, key and time; replaced in place, the oldest forgotten first."""
+
+        def a_tally(book: str, key: str, at: int, *amounts: int) -> Tally:
+            return Tally(book=book, key=key, at=at, amounts=amounts)
+
+        one, two = a_tally("spend", "b/usd", 10, 5), a_tally("spend", "b/usd", 20, 6)
+        other, another = a_tally("spend", "a\u263a", 15, 1, 2), a_tally("use", "b/usd", 10, 9)
+
+        def work(t: Transaction) -> None:
+            for tally in (two, one, another, other, a_tally("spend", "b/usd", 20, 1)):
+                t.put_tally(tally)
+            t.put_tally(two)
+            check(t)
+
+        def check(t: Snapshot) -> None:
+            assert t.tally("spend", "b/usd", 10) == one
+            assert t.tally("spend", "b/usd", 20) == two
+            assert t.tally("spend", "b/usd", 15) is None
+            assert list(t.tallies("spend", 0, 100)) == [other, one, two]
+            assert list(t.tallies("spend", 10, 20)) == [other, one]
+            assert list(t.tallies("spend", 11, 21, "b/usd")) == [two]
+            assert list(t.tallies("none", 0, 100)) == []
+
+        def lost(t: Transaction) -> None:
+            t.put_tally(a_tally("spend", "b/usd", 10, 99))
+            assert t.forget_tallies(16, 2) == 2
+
+        def swept(t: Transaction) -> None:
+            assert t.forget_tallies(10, 9) == 0
+            assert t.forget_tallies(16, 9) == 3
+            assert list(t.tallies("spend", 0, 100)) == [two]
+
+        with self.store(tmp_path) as store:
+            store.write(work)
+            raised(Mishap, lambda: store.write(fails(lost)))
+            store.read(check)
+            store.write(check)
+            store.write(swept)
 
     def test_pages_of_approvals(self, tmp_path: Path) -> None:
         """Each page begins behind the last one of the page before, whatever became of that."""
