@@ -42,7 +42,10 @@ _COMMANDS = {
     "audit": ("remit.cli.audit:audit", "Export, verify, prove, show and erase records of the log."),
     "witness": ("remit.cli.witness:witness", "Watch a log from outside, and have it cosigned."),
     "tail": ("remit.cli.tail:tail", "Follow decisions as they are made."),
-    "replay": ("remit.cli.replay:replay", "Replay real incidents, and their benign twins."),
+    "replay": (
+        "remit.cli.replay:replay",
+        "Replay what happened elsewhere, and see what policy makes of it.",
+    ),
     "demo": ("remit.cli.demo:demo", "Watch a hijacked agent, without Remit and with it."),
     "version": ("remit.cli.version:version", "Print the version."),
 }

@@ -30,7 +30,7 @@ class Opening(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The session that delegates to this one."""
 
 
-class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class IncidentCall(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One call, and what must become of it."""
 
     call: str
@@ -53,11 +53,11 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     note: str = ""
 
 
-class Trace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CallTrace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sessions by name, and the calls made in them, in order."""
 
     sessions: dict[str, Opening]
-    steps: tuple[Step, ...]
+    steps: tuple[IncidentCall, ...]
 
 
 class Incident(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,8 +71,8 @@ class Incident(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     packs: tuple[str, ...]
     deployment: str
     """The operator's own policy document."""
-    attack: Trace
-    twin: Trace
+    attack: CallTrace
+    twin: CallTrace
     """Honest work with the same tools, that must go through."""
     beyond: str
     """What calls cannot show of this incident, and what is needed besides."""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from remit import canonical
 from remit.governor import Governor
-from remit.incidents.case import Incident, Opening, Step, Trace
+from remit.incidents.case import CallTrace, Incident, IncidentCall, Opening
 from remit.model import (
     AccessRequest,
     Action,
@@ -36,7 +36,7 @@ _PACE = 1_000_000_000
 class Played(Struct, frozen=True, kw_only=True):
     """One call of a trace, as it was decided."""
 
-    step: Step
+    step: IncidentCall
     effect: str
     """``allow``, ``ask``, ``defer``, ``deny``, or ``withheld``: it ran and was not shown."""
     rules: tuple[str, ...]
@@ -90,7 +90,7 @@ def replay(incident: Incident) -> Replayed:
 class _Stage:
     """A governor, a store and a clock for one trace."""
 
-    def __init__(self, policies: PolicySet, trace: Trace) -> None:
+    def __init__(self, policies: PolicySet, trace: CallTrace) -> None:
         self._policies = policies
         self._trace = trace
         self._store = MemoryStore()
@@ -117,7 +117,7 @@ class _Stage:
             lambda t: self._governor.open_session(t, principal, opening.intent, parent)
         )
 
-    def _played(self, step: Step) -> Played:
+    def _played(self, step: IncidentCall) -> Played:
         ran = 0
         for _ in range(step.repeat):
             request = self._request(step)
@@ -131,7 +131,7 @@ class _Stage:
                 return _told(step, admission, ran, "withheld")
         return _told(step, admission, ran)
 
-    def _request(self, step: Step) -> AccessRequest:
+    def _request(self, step: IncidentCall) -> AccessRequest:
         session = self._sessions[step.session]
         found = tuple(Finding(kind=kind, where="args", message=kind) for kind in step.findings)
         return AccessRequest(
@@ -142,7 +142,7 @@ class _Stage:
             findings=found,
         )
 
-    def _admitted(self, request: AccessRequest, step: Step) -> Admission:
+    def _admitted(self, request: AccessRequest, step: IncidentCall) -> Admission:
         admission = self._store.write(lambda t: self._governor.admit(t, request))
         held = admission.approval
         if admission.granted or held is None or not step.approve:
@@ -151,7 +151,7 @@ class _Stage:
         self._store.write(lambda t: self._governor.approve(t, held, person, "seen"))
         return self._store.write(lambda t: self._governor.admit(t, request))
 
-    def _withheld(self, step: Step, request: AccessRequest, admission: Admission) -> bool:
+    def _withheld(self, step: IncidentCall, request: AccessRequest, admission: Admission) -> bool:
         result: Any = canonical.check(step.result, "result")
         outcome = Outcome(status="ok", result=result, duration=1)
         settlement = self._store.write(
@@ -160,7 +160,7 @@ class _Stage:
         return settlement.withheld
 
 
-def _told(step: Step, admission: Admission, ran: int, effect: str = "") -> Played:
+def _told(step: IncidentCall, admission: Admission, ran: int, effect: str = "") -> Played:
     decision = admission.decision
     shown = "allow" if admission.granted else decision.effect.value
     reasons = sorted(decision.reasons, key=lambda each: -each.effect.strictness)
