@@ -59,6 +59,8 @@ class ObservedResult(Struct, frozen=True, kw_only=True):
     """As policy sees it; empty when the conversation does not hold the call."""
     content: Any
     is_error: bool = False
+    place: JsonPath
+    """Where the content is."""
 
 
 class ModelRequest(Struct, frozen=True, kw_only=True):
@@ -86,6 +88,14 @@ class ModelRequest(Struct, frozen=True, kw_only=True):
     """Whether the provider keeps the conversation, so that calls refused here are open there."""
 
 
+class RefusedCall(Struct, frozen=True, kw_only=True):
+    """A call that was refused, while the provider, which keeps the conversation, waits for it."""
+
+    id: str
+    refusal: str
+    free_form: bool = False
+
+
 class RequestChanges(Struct, frozen=True, kw_only=True):
     """What is to be changed in a request before it is sent on."""
 
@@ -97,8 +107,17 @@ class RequestChanges(Struct, frozen=True, kw_only=True):
     ``max_completion_tokens`` ignore it."""
     ask_usage: bool = False
     """Have a stream say what it took."""
-    refused: tuple[tuple[str, str], ...] = ()
-    """Call ids and refusals: of calls that the provider still takes to be open."""
+    results: tuple[tuple[ObservedResult, str], ...] = ()
+    """Results that the model may not see, with the text that it sees instead."""
+    model: str | None = None
+    """Another model, where the body names it."""
+    refused: tuple[RefusedCall, ...] = ()
+    """Answers to calls that the provider still takes to be open."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the request stays as it is."""
+        return self == RequestChanges(limit_name=self.limit_name)
 
 
 class RequestedCall(Struct, frozen=True, kw_only=True):
@@ -191,6 +210,8 @@ class ModelReply(Struct, frozen=True, kw_only=True):
     """A whole answer."""
 
     raw: bytes
+    id: str = ""
+    """Of the answer, where later requests may refer to it."""
     calls: tuple[RequestedCall, ...] = ()
     hosted: tuple[HostedCall, ...] = ()
     usage: TokenUsage | None = None
@@ -386,19 +407,35 @@ _ALIKE = {
     "code_interpreter": "code_execution",
     "google_search": "web_search",
     "google_search_retrieval": "web_search",
+    "google_search_web": "web_search",
+    "google_search_image": "web_search",
     "enterprise_web_search": "web_search",
     "parallel_ai_search": "web_search",
     "exa_ai_search": "web_search",
     "url_context": "web_fetch",
     "retrieval": "file_search",
+    "bash_code_execution": "code_execution",
+    "text_editor_code_execution": "code_execution",
+    "tool_search_tool": "tool_search",
 }
+
+
+def snake(name: str) -> str:
+    """A name ``likeThis`` written ``like_this``."""
+    return re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower()
 
 
 def hosted_name(kind: str) -> str:
     """The name of what a provider runs by itself, alike for all providers and versions."""
-    plain = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", kind).lower()
-    plain = _DATED.sub("", _DATED.sub("", plain))
+    plain = _DATED.sub("", _DATED.sub("", snake(kind)))
     return "hosted." + _ALIKE.get(plain, plain)
+
+
+def put_at(body: Any, place: JsonPath, value: Any) -> None:
+    """Put ``value`` in the place of what is there."""
+    for step in place[:-1]:
+        body = body[step]
+    body[place[-1]] = value
 
 
 def remove_places(body: Any, places: Iterable[JsonPath]) -> None:

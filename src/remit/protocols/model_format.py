@@ -23,6 +23,7 @@ class ModelFormat(Protocol):
     @property
     def name(self) -> str:
         """Short name, such as ``openai-chat``."""
+        ...
 
     def read_request(self, body: bytes, target: Target) -> ModelRequest:
         """What a request asks for.
@@ -30,9 +31,11 @@ class ModelFormat(Protocol):
         Raises:
             InvalidRequest: it cannot be read without doubt.
         """
+        ...
 
     def write_request(self, request: ModelRequest, changes: RequestChanges) -> bytes:
         """The request to send on: the bytes that came, where nothing changes."""
+        ...
 
     def read_reply(self, body: bytes, request: ModelRequest) -> ModelReply:
         """What a whole answer says.
@@ -40,6 +43,7 @@ class ModelFormat(Protocol):
         Raises:
             MalformedReply: it cannot be read without doubt: send none of it on.
         """
+        ...
 
     def write_reply(self, reply: ModelReply, verdicts: Mapping[str, CallVerdict]) -> bytes:
         """The answer to pass on: the bytes that came, where all calls may run as they are.
@@ -47,6 +51,7 @@ class ModelFormat(Protocol):
         Raises:
             KeyError: a call has no verdict.
         """
+        ...
 
     def reply_stream(self, request: ModelRequest, *, hide_usage: bool = False) -> ReplyStream:
         """A machine for the stream that answers ``request``.
@@ -56,9 +61,11 @@ class ModelFormat(Protocol):
             hide_usage: whether usage was asked for on our own account, so that the client
                 does not expect it.
         """
+        ...
 
     def error_body(self, status: int, message: str, code: str = "remit_refused") -> bytes:
         """An error as JSON, such as this API gives and its SDKs understand."""
+        ...
 
 
 class Target(Struct, frozen=True):

@@ -12,7 +12,7 @@ bytes were cut or when the verdicts came.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -61,6 +61,7 @@ class EventReading(Struct, frozen=True):
 class ReplyReader(Protocol):
     """One wire format's view of one stream."""
 
+    id: str
     usage: TokenUsage | None
     finish: str | None
     model: str | None
@@ -73,6 +74,7 @@ class ReplyReader(Protocol):
         Raises:
             MalformedReply: nobody can say what it means.
         """
+        ...
 
     def close(self) -> tuple[RequestedCall, ...]:
         """The calls that are complete because the stream ended.
@@ -80,15 +82,19 @@ class ReplyReader(Protocol):
         Raises:
             MalformedReply: it ended in the middle of a call.
         """
+        ...
 
     def write(self, reading: EventReading, verdicts: Mapping[str, CallVerdict]) -> bytes:
         """The bytes of an event whose calls, and all before it, are decided. In order."""
+        ...
 
     def keep_alive(self) -> bytes:
         """What may be sent between events so that nobody gives up."""
+        ...
 
     def farewell(self, reason: str) -> bytes:
         """The event that tells the client's SDK that the stream failed."""
+        ...
 
 
 class ReplyStream:
@@ -118,6 +124,11 @@ class ReplyStream:
     def done(self) -> bool:
         """Whether everything that may leave has left."""
         return self.ended and not self._queue and not self._open and self._broken is None
+
+    @property
+    def id(self) -> str:
+        """The id of the answer, where later requests may refer to it."""
+        return self._reader.id
 
     @property
     def usage(self) -> TokenUsage | None:
@@ -155,32 +166,29 @@ class ReplyStream:
 
     def feed(self, data: bytes) -> list[Output]:
         """Take the next bytes from upstream."""
-        outputs: list[Output] = []
         if self.ended:
-            return outputs
+            return []
+        asked: list[Output] = []
         try:
-            self._take(self._events.feed(data), outputs)
+            self._take(self._events.feed(data), asked)
         except MalformedReply as error:
-            self._take_before(error, outputs)
-        self._release(outputs)
-        return outputs
+            self._break(error, asked)
+        return self._release() + asked
 
     def finish(self, *, cut: bool = False) -> list[Output]:
         """Upstream has ended, or was ``cut``: it failed before its end."""
-        outputs: list[Output] = []
         if self.ended:
-            return outputs
+            return []
+        asked: list[Output] = []
         try:
-            self._take(self._events.close(), outputs)
-            calls = self._reader.close()
-            self._decide(calls, outputs)
+            self._take(self._events.close(), asked)
+            self._ask(self._reader.close(), asked)
             if cut:
                 raise MalformedReply("the connection to the model API failed")
             self.ended = True
         except MalformedReply as error:
-            self._take_before(error, outputs)
-        self._release(outputs)
-        return outputs
+            self._break(error, asked)
+        return self._release() + asked
 
     def resolve(self, key: str, verdict: CallVerdict) -> list[Output]:
         """Say what becomes of a call.
@@ -190,29 +198,27 @@ class ReplyStream:
         """
         call = self._open.pop(key)
         self._verdicts[key] = call.settled(verdict)
-        outputs: list[Output] = []
-        self._release(outputs)
-        return outputs
+        return self._release()
 
-    def _take(self, events: list[ServerEvent], outputs: list[Output]) -> None:
+    def _take(self, events: Iterable[ServerEvent], asked: list[Output]) -> None:
         for event in events:
             reading = self._reader.read(event)
-            self._decide(reading.calls, outputs)
+            self._ask(reading.calls, asked)
             self._queue.append(reading)
             self._held += len(event.raw)
             if self._held > MAX_HELD_BYTES:
                 raise MalformedReply(f"more than {MAX_HELD_BYTES:,} bytes wait for a decision")
 
-    def _decide(self, calls: tuple[RequestedCall, ...], outputs: list[Output]) -> None:
+    def _ask(self, calls: tuple[RequestedCall, ...], asked: list[Output]) -> None:
         for call in calls:
             self._open[call.key] = call
-            outputs.append(Decide(call))
+            asked.append(Decide(call))
 
-    def _take_before(self, error: MalformedReply, outputs: list[Output]) -> None:
-        """The stream breaks: what came before still counts, calls that are not whole do not."""
+    def _break(self, error: MalformedReply, asked: list[Output]) -> None:
+        """Read no further: what came before still counts, calls that are not whole do not."""
         reason = str(error)
         try:
-            self._take(list(error.before), outputs)
+            self._take(error.before, asked)
         except MalformedReply as earlier:
             reason = str(earlier)
         self.ended = True
@@ -220,7 +226,7 @@ class ReplyStream:
         known = self._open.keys() | self._verdicts.keys()
         self._queue = deque(item for item in self._queue if known.issuperset(item.keys))
 
-    def _release(self, outputs: list[Output]) -> None:
+    def _release(self) -> list[Output]:
         """Let everything leave that waits for nothing any more."""
         parts: list[bytes] = []
         while self._queue and all(key in self._verdicts for key in self._queue[0].keys):
@@ -228,8 +234,9 @@ class ReplyStream:
             self._held -= len(reading.event.raw)
             parts.append(self._reader.write(reading, self._verdicts))
         data = b"".join(parts)
-        if data:
-            outputs.append(Forward(data))
+        # Before any question: whoever answers at once must not overtake what came earlier.
+        outputs: list[Output] = [Forward(data)] if data else []
         if self._broken is not None and not self._queue and not self._open:
             outputs.append(Broken(self._broken))
             self._broken = None
+        return outputs

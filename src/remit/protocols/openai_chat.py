@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from remit.errors import MalformedReply
 from remit.protocols.model_api import (
     CallVerdict,
@@ -26,6 +28,7 @@ from remit.protocols.model_api import (
     name_in,
     objects,
     part,
+    put_at,
     read_answer,
     read_body,
     remove_places,
@@ -77,12 +80,17 @@ class ChatCompletions:
         """The request to send on. See ``ModelFormat``."""
         ask = changes.ask_usage and not request.asked_usage
         limit = changes.output_limit
-        if not changes.remove and limit is None and not ask:
+        if replace(changes, ask_usage=ask, refused=()).nothing:
             return request.raw
         body = read_body(request.raw)
+        # Before anything is removed, everything is where the request has it.
+        for result, text in changes.results:
+            put_at(body, result.place, text)
         if changes.remove:
             remove_places(body, [tool.place for tool in changes.remove])
             _settle_choice(body)
+        if changes.model is not None:
+            body["model"] = changes.model
         if limit is not None:
             present = [name for name in LIMITS if body.get(name) is not None]
             for name in present or [changes.limit_name or LIMITS[0]]:
@@ -160,7 +168,9 @@ def _tools(body: Mapping[str, Any]) -> Iterator[OfferedTool]:
 
 def _results(body: Mapping[str, Any]) -> Iterator[ObservedResult]:
     names: dict[str, str] = {}
-    for message in listed(body.get("messages"), "messages"):
+    for position, message in enumerate(listed(body.get("messages"), "messages")):
+        place = ("messages", position, "content")
+        content = message.get("content")
         for call in listed(message.get("tool_calls"), "tool_calls"):
             call_id = call.get("id")
             if isinstance(call_id, str):
@@ -168,12 +178,11 @@ def _results(body: Mapping[str, Any]) -> Iterator[ObservedResult]:
         if message.get("role") == "tool":
             call_id = message.get("tool_call_id")
             call_id = call_id if isinstance(call_id, str) else ""
-            yield ObservedResult(
-                call_id=call_id, tool=names.get(call_id, ""), content=message.get("content")
-            )
+            tool = names.get(call_id, "")
+            yield ObservedResult(call_id=call_id, tool=tool, content=content, place=place)
         elif message.get("role") == "function":
             name = name_in(message, "name", "messages")
-            yield ObservedResult(call_id="", tool=name, content=message.get("content"))
+            yield ObservedResult(call_id="", tool=name, content=content, place=place)
 
 
 def _called(call: Mapping[str, Any]) -> str:

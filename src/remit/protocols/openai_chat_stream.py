@@ -27,7 +27,14 @@ from remit.protocols.model_api import (
     write_json,
 )
 from remit.protocols.model_stream import EventReading
-from remit.protocols.openai_words import call_parts, call_with, chat_call, chat_usage, joined
+from remit.protocols.openai_words import (
+    call_parts,
+    call_with,
+    chat_call,
+    chat_usage,
+    comment,
+    joined,
+)
 from remit.protocols.sse import ServerEvent, encode_event
 
 # Without one of these no chunk can hold a call, the end of a choice, a report of usage or an error.
@@ -95,6 +102,7 @@ class ChatReader:
     """Reads and writes the chunks of one streamed chat completion. See ``ReplyReader``."""
 
     def __init__(self, *, hide_usage: bool) -> None:
+        self.id = ""
         self.usage: TokenUsage | None = None
         self.finish: str | None = None
         self.model: str | None = None
@@ -296,8 +304,7 @@ class ChatReader:
 
     def keep_alive(self) -> bytes:
         """A comment. See ``ReplyReader``."""
-        # OpenAI's SDK takes a blank line for an event once an id has come.
-        return b": waiting for a decision\n" + (b"" if self._ids else b"\n")
+        return comment(self._ids)
 
     def farewell(self, reason: str) -> bytes:
         """An error in the shape that OpenAI's SDK raises. See ``ReplyReader``."""

@@ -124,3 +124,12 @@ def joined(text: Any, refusal: str, *, apart: bool) -> str:
 
 SPACE = "\n\n"
 """Between a refusal and what is said before it."""
+
+
+def comment(blank_lines_count: bool) -> bytes:
+    """A comment that may stand between events while a client waits.
+
+    OpenAI's SDK takes every blank line for an event once one has had an id; the blank line is left
+    out then, though readers that split at blank lines like it better.
+    """
+    return b": waiting for a decision\n" + (b"" if blank_lines_count else b"\n")
