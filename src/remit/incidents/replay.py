@@ -6,35 +6,18 @@ on; where it is refused, the hijacked agent goes on with the next call.
 
 from __future__ import annotations
 
-from itertools import count
-from typing import Any
+from collections.abc import Iterator
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from remit import canonical
-from remit.governor import Governor
-from remit.incidents.case import CallTrace, Incident, IncidentCall, Opening
-from remit.model import (
-    AccessRequest,
-    Action,
-    Admission,
-    Finding,
-    Outcome,
-    Principal,
-    Session,
-)
+from remit.incidents.case import CallTrace, Incident, IncidentCall
+from remit.model import Action, Finding, Session
 from remit.policy import PolicySet, load
-from remit.storage.memory import MemoryStore
-
-_START = 1_767_225_600_000_000_000
-"""The first moment of 2026, in nanoseconds."""
-_PACE = 1_000_000_000
-"""Nanoseconds between two calls."""
+from remit.rehearsal import Rehearsal, Rehearsed
 
 
 class Played(Struct, frozen=True, kw_only=True):
-    """One call of a trace, as it was decided."""
+    """One call of a trace, as it was decided; repeated ones as the last was."""
 
     step: IncidentCall
     effect: str
@@ -82,92 +65,44 @@ def replay(incident: Incident) -> Replayed:
     policies = load(incident.documents())
     return Replayed(
         incident=incident,
-        attack=_Stage(policies, incident.attack).play(),
-        twin=_Stage(policies, incident.twin).play(),
+        attack=tuple(_played(policies, incident.attack)),
+        twin=tuple(_played(policies, incident.twin)),
     )
 
 
-class _Stage:
-    """A governor, a store and a clock for one trace."""
-
-    def __init__(self, policies: PolicySet, trace: CallTrace) -> None:
-        self._policies = policies
-        self._trace = trace
-        self._store = MemoryStore()
-        self._ticks = count(_START, _PACE)
-        self._seeds = count(1)
-        self._governor = Governor(policies=lambda: policies, clock=self._now, entropy=self._entropy)
-        self._sessions: dict[str, Session] = {}
-
-    def play(self) -> tuple[Played, ...]:
-        for name, opening in self._trace.sessions.items():
-            self._sessions[name] = self._open(opening)
-        return tuple(self._played(step) for step in self._trace.steps)
-
-    def _now(self) -> int:
-        return next(self._ticks)
-
-    def _entropy(self, size: int) -> bytes:
-        return next(self._seeds).to_bytes(size, "big")
-
-    def _open(self, opening: Opening) -> Session:
-        principal = self._policies.principal(opening.agent, user=opening.user)
-        parent = None if opening.parent is None else self._sessions[opening.parent].id
-        return self._store.write(
-            lambda t: self._governor.open_session(t, principal, opening.intent, parent)
+def _played(policies: PolicySet, trace: CallTrace) -> Iterator[Played]:
+    stage = Rehearsal(policies)
+    sessions: dict[str, Session] = {}
+    for name, opening in trace.sessions.items():
+        sessions[name] = stage.open(
+            opening.agent,
+            user=opening.user,
+            intent=opening.intent,
+            parent=None if opening.parent is None else sessions[opening.parent],
+        )
+    for step in trace.steps:
+        ran, decided = _made(stage, sessions[step.session], step)
+        yield Played(
+            step=step,
+            effect=decided.verdict,
+            rules=decided.rules,
+            because=decided.because,
+            ran=ran,
         )
 
-    def _played(self, step: IncidentCall) -> Played:
-        ran = 0
-        for _ in range(step.repeat):
-            request = self._request(step)
-            admission = self._admitted(request, step)
-            if not admission.granted:
-                return _told(step, admission, ran)
-            ran += 1
-            if admission.arguments is not None:
-                request = replace(request, arguments=admission.arguments)
-            if self._withheld(step, request, admission):
-                return _told(step, admission, ran, "withheld")
-        return _told(step, admission, ran)
 
-    def _request(self, step: IncidentCall) -> AccessRequest:
-        session = self._sessions[step.session]
-        found = tuple(Finding(kind=kind, where="args", message=kind) for kind in step.findings)
-        return AccessRequest(
-            principal=session.principal,
-            session=session.id,
-            action=Action(name=step.call, kind=step.kind),
-            arguments=canonical.check(step.args, "args"),
+def _made(stage: Rehearsal, session: Session, step: IncidentCall) -> tuple[int, Rehearsed]:
+    """Make a call as often as the trace says, until it is stopped: how often it ran."""
+    found = tuple(Finding(kind=kind, where="args", message=kind) for kind in step.findings)
+    for ran in range(step.repeat):
+        decided = stage.call(
+            session,
+            Action(name=step.call, kind=step.kind),
+            step.args,
+            result=step.result,
             findings=found,
+            approver=step.approve,
         )
-
-    def _admitted(self, request: AccessRequest, step: IncidentCall) -> Admission:
-        admission = self._store.write(lambda t: self._governor.admit(t, request))
-        held = admission.approval
-        if admission.granted or held is None or not step.approve:
-            return admission
-        person: Principal = self._policies.person(step.approve)
-        self._store.write(lambda t: self._governor.approve(t, held, person, "seen"))
-        return self._store.write(lambda t: self._governor.admit(t, request))
-
-    def _withheld(self, step: IncidentCall, request: AccessRequest, admission: Admission) -> bool:
-        result: Any = canonical.check(step.result, "result")
-        outcome = Outcome(status="ok", result=result, duration=1)
-        settlement = self._store.write(
-            lambda t: self._governor.settle(t, admission.id, request, outcome)
-        )
-        return settlement.withheld
-
-
-def _told(step: IncidentCall, admission: Admission, ran: int, effect: str = "") -> Played:
-    decision = admission.decision
-    shown = "allow" if admission.granted else decision.effect.value
-    reasons = sorted(decision.reasons, key=lambda each: -each.effect.strictness)
-    return Played(
-        step=step,
-        effect=effect or shown,
-        rules=tuple(each.rule for each in reasons),
-        because=reasons[0].because if reasons else "",
-        ran=ran,
-    )
+        if decided.verdict != "allow":
+            return ran + decided.admission.granted, decided
+    return step.repeat, decided
