@@ -100,7 +100,7 @@ rules:
     because: Keys stay inside.
 budgets:
   - {id: sends, by: agent, limit: {calls: 2}, per: minute, tools: [mail.send]}
-  - {id: refund-rate, by: agent, limit: {calls: 1}, per: hour, tools: [refund]}
+  - {id: refund-rate, by: agent, limit: {calls: 1}, burst: 1, per: hour, tools: [refund]}
 """
 
 

@@ -100,6 +100,45 @@ _PINS_CHANGED = Reason(
 )
 
 
+def adjusted(
+    policies: PolicySet,
+    ruling: Ruling,
+    ran: AccessRequest,
+    duties: tuple[Obligation, ...],
+    facts: Facts,
+) -> Ruling:
+    """A ruling with more obligations carried out on the call, decided on once more.
+
+    Args:
+        policies: the policy.
+        ruling: as it was.
+        ran: the call as it would run, without what ``duties`` change in its arguments.
+        duties: what must be done besides.
+        facts: what the decision is made on.
+
+    Raises:
+        ObligationError: a duty cannot be carried out, or policy is against what comes of it.
+        InvalidArgument: the call that comes of them is not JSON, or too large.
+    """
+    changed = canonical.check(obligations.apply(ruling.ran.arguments, duties))
+    request = replace(ran, arguments=changed)
+    second = decide(policies, request, facts)
+    if second.effect.strictness > ruling.decision.effect.strictness:
+        raise ObligationError("policy does not let the call through as a budget changes it")
+    wire = canonical.encode(changed)
+    if canonical.encode(obligations.apply(changed, second.obligations)) != wire:
+        raise ObligationError("the changed call would have to be rewritten again")
+    both = _together(ruling.decision, second)
+    return replace(
+        ruling,
+        decision=replace(both, obligations=_union(both.obligations, duties)),
+        ran=request,
+        ran_arguments=wire,
+        labels=obligations.labels(both.obligations),
+        later=obligations.of_result(both.obligations),
+    )
+
+
 def unchanged(decision: Decision, request: AccessRequest) -> Ruling:
     """A ruling on a call that nothing changes.
 

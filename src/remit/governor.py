@@ -21,15 +21,22 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from remit import approvals, breakers, canonical, ledger, sessions, stops, switch
+from remit import (
+    approvals,
+    breakers,
+    charging,
+    ledger,
+    sessions,
+    spending,
+    stops,
+    switch,
+)
 from remit.approvals import Approval
 from remit.braking import answered, brake, noted, stop_if_tripped
 from remit.errors import (
     ApprovalError,
     AuditError,
     InvalidRequest,
-    SettlementError,
-    StoreCorrupt,
 )
 from remit.fulfilment import rule, rule_on_result
 from remit.journal import SWEEP, Journal
@@ -50,6 +57,7 @@ from remit.model import (
     Settlement,
 )
 from remit.policy import PolicySet
+from remit.settling import session_of, took_of, unsettled
 from remit.stops import Scope, Stop, StopId
 from remit.storage import Snapshot, Transaction
 from remit.switch import StopEffect
@@ -182,11 +190,11 @@ class Governor:
         session = objection or self._carrier(journal, request)
         if isinstance(session, Reason):
             return refused(journal, request, policies, session)
-        ruling = rule(policies, request, Facts(now=journal.now, session=session))
-        braked = brake(policies.breakers, session, ruling, journal.now)
-        ruling = braked.ruling
+        facts = Facts(now=journal.now, session=session)
+        braked = brake(policies.breakers, session, rule(policies, request, facts), journal.now)
+        ruling, bill = spending.priced(journal, policies, braked.ruling, facts, self._lease)
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
-        verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran))
+        verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran), bill)
         admission = recorded(journal, ruling, verdict, digest, journal.now + self._lease)
         if admission.granted:
             t.put_session(noted(sessions.count(session, request.action.name), braked))
@@ -201,6 +209,9 @@ class Governor:
                     lease_until=admission.lease_until,
                     labels=(*policies.tool(request.action.name).returns, *ruling.labels),
                     obligations=ruling.later,
+                    holds=admission.reserved,
+                    held=bill.takes.usage,
+                    model=None if ruling.ran.estimate is None else ruling.ran.estimate.model,
                 )
             )
         stop_if_tripped(journal, session, braked)
@@ -234,15 +245,16 @@ class Governor:
         session = objection or self._carrier(journal, request, outside)
         if isinstance(session, Reason):
             return refused(journal, request, policies, session, EVALUATED)
-        ruling = rule(policies, request, Facts(now=journal.now, session=session))
-        braked = brake(() if outside else policies.breakers, session, ruling, journal.now)
-        ruling = braked.ruling
+        facts = Facts(now=journal.now, session=session)
+        watching = () if outside else policies.breakers
+        braked = brake(watching, session, rule(policies, request, facts), journal.now)
+        ruling, bill = spending.priced(journal, policies, braked.ruling, facts, self._lease)
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
-        verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran), use)
+        verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran), bill, use)
         joined = session
         if verdict.granted and not outside:
             marks = (*policies.tool(request.action.name).returns, *ruling.labels)
-            joined = sessions.join(session, marks)
+            joined = sessions.pay(sessions.join(session, marks), bill.takes.usage.nano_usd)
         labels = sessions.added(session, joined)
         admission = recorded(journal, ruling, verdict, digest, 0, EVALUATED, labels)
         if admission.granted and not outside:
@@ -267,12 +279,16 @@ class Governor:
         """
         policies = self._policies()
         journal = self._begin(t)
-        action = _unsettled(t.action(action_id), action_id, request)
-        session = _session_of(t, action)
+        action = unsettled(t.action(action_id), action_id, request)
+        session = session_of(t, action)
         late = action.state is ActionState.EXPIRED
         facts = Facts(now=journal.now, session=session)
         ruling = rule_on_result(policies, action, request, facts, outcome)
         joined = sessions.join(session, ruling.labels)
+        took = took_of(policies, action, request, facts, outcome)
+        spent = 0 if took is None else took.usage.nano_usd
+        joined = sessions.pay(joined, spent - action.held.nano_usd if late else spent)
+        charged = charging.settle(t, action, took, journal.now)
         sealed = outcome.error if outcome.result is None else outcome.result
         commitment, values = journal.seal(sealed)
         record = ledger.outcome(
@@ -285,10 +301,13 @@ class Governor:
             result=commitment,
             labels=sessions.added(session, joined),
             note="late: it corrects the outcome unknown" if late else journal.note,
+            charges=charged.charges,
+            usage=None if took is None else took.usage,
         )
         t.put_action(replace(action, state=ActionState.SETTLED))
         journal.keep(session, answered(joined, request, outcome))
         position = journal.append_outcome(record, values)
+        journal.tell(charged.notices)
         redacted = not ruling.withheld and ruling.shown is not outcome.result
         return Settlement(
             id=action_id,
@@ -306,7 +325,7 @@ class Governor:
         journal = self._begin(t)
         overdue = t.overdue_actions(None, journal.now, limit)
         for action in overdue:
-            journal.close(action, _session_of(t, action))
+            journal.close(action, session_of(t, action))
         moved = [
             (approval, approvals.expire(approval, journal.now))
             for approval in t.approvals(approvals.OPEN, limit)
@@ -450,28 +469,3 @@ def _approval(t: Transaction, approval_id: ApprovalId) -> Approval:
     if approval is None:
         raise ApprovalError("there is no such approval; see the list of open ones")
     return approval
-
-
-def _session_of(t: Transaction, action: AdmittedAction) -> Session:
-    session = t.session(action.session)
-    if session is None:
-        raise StoreCorrupt(f"action {action.id} is there but its session is not; restore the store")
-    return session
-
-
-def _unsettled(
-    action: AdmittedAction | None, action_id: ActionId, request: AccessRequest
-) -> AdmittedAction:
-    """The action, if ``request`` may settle it."""
-    if action is None:
-        raise SettlementError(f"there is no admitted action {action_id}; nothing was settled")
-    if action.state is ActionState.SETTLED:
-        raise SettlementError(f"action {action_id} is settled; an outcome is recorded only once")
-    arguments = canonical.encode(request.arguments)
-    digest = ledger.digest(request, arguments, action.revision)
-    if digest != action.digest or request.session != action.session:
-        raise SettlementError(
-            f"action {action_id} was admitted for another request; settle it with the request as "
-            "it ran"
-        )
-    return action

@@ -7,16 +7,18 @@ passed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from remit import approvals, canonical, ledger, sessions
+from remit import approvals, canonical, charging, ledger, sessions
 from remit.approvals import Approval
 from remit.audit.record import Record, encode_record, parse_record
+from remit.charging import Notice
 from remit.errors import AuditError
 from remit.fulfilment import Ruling
+from remit.ledger import NOTHING_TAKEN, TakenFromBudgets
 from remit.model import (
     ActionState,
     Admission,
@@ -98,6 +100,7 @@ class Journal(NamedTuple):
         arrivals: Sequence[tuple[RateLimit, str, int]] = (),
         status: str | None = None,
         labels: Sequence[str] = (),
+        taken: TakenFromBudgets = NOTHING_TAKEN,
     ) -> Admission:
         """Append the record of an admission; one that does not fit becomes a refusal that does.
 
@@ -108,7 +111,7 @@ class Journal(NamedTuple):
         rewritten = ruling.ran is not ruling.request
         record = ledger.decision(
             admission,
-            ruling.request,
+            ruling.ran if ruling.ran.estimate is not None else ruling.request,
             now=self.now,
             args=args,
             ran=ledger.seal(salt, ruling.ran_arguments)[0] if rewritten else None,
@@ -117,6 +120,7 @@ class Journal(NamedTuple):
             status=status,
             labels=labels,
             seen=ruling.seen,
+            taken=taken,
         )
         try:
             body = encode_record(record)
@@ -129,6 +133,7 @@ class Journal(NamedTuple):
                 lease_until=0,
                 arguments=None,
                 retry_at=None,
+                reserved=(),
             )
             body = encode_record(ledger.refused(admission, ruling.request, now=self.now, args=args))
         return replace(admission, position=self.t.append(body, at=self.now, values=values))
@@ -142,14 +147,28 @@ class Journal(NamedTuple):
     def close(self, action: AdmittedAction, session: Session) -> Session:
         """Record that nobody reported what came of an action. It may have happened: labels join."""
         joined = sessions.join(session, action.labels)
+        joined = sessions.pay(joined, action.held.nano_usd)
+        charged = charging.expire(self.t, action, self.now)
         self.t.put_action(replace(action, state=ActionState.EXPIRED))
         self.keep(session, joined)
-        outcome = Outcome(status="unknown")
-        added = sessions.added(session, joined)
         self.append_outcome(
-            ledger.outcome(action, outcome, now=self.now, labels=added, note=self.note)
+            ledger.outcome(
+                action,
+                Outcome(status="unknown"),
+                now=self.now,
+                labels=sessions.added(session, joined),
+                note=self.note,
+                charges=charged.charges,
+                usage=action.held,
+            )
         )
+        self.tell(charged.notices)
         return joined
+
+    def tell(self, notices: Iterable[Notice]) -> None:
+        """Record what people are to be told of budgets."""
+        for notice in notices:
+            self.append(ledger.budget(notice.status, notice.told, None, now=self.now))
 
     def keep(self, before: Session, after: Session) -> None:
         """Store a session that has changed; what an ended one learns late goes up as well."""

@@ -17,12 +17,16 @@ from msgspec import Struct
 from remit.approvals import Approval
 from remit.audit.record import (
     Record,
+    RecordedBudget,
+    RecordedCharge,
     RecordedFinding,
+    RecordedHold,
     RecordedLimit,
     RecordedObligation,
     RecordedPrincipal,
     RecordedRule,
     RecordedStop,
+    RecordedUsage,
     commitment,
 )
 from remit.errors import InvalidRequest
@@ -40,6 +44,7 @@ from remit.model import (
     Reason,
     Revision,
     Session,
+    Usage,
 )
 from remit.stops import Stop
 from remit.storage import SealedValues
@@ -47,7 +52,21 @@ from remit.storage import SealedValues
 SALT = 32
 """Bytes of a salt."""
 
+_NOTHING = Usage()
 _ERROR_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
+
+
+class TakenFromBudgets(Struct, frozen=True, kw_only=True):
+    """What an admission takes from budgets, as it is recorded."""
+
+    takes: Usage | None = None
+    """The most that the action takes."""
+    holds: tuple[RecordedHold, ...] = ()
+    charges: tuple[RecordedCharge, ...] = ()
+    """Set where nobody will report an outcome."""
+
+
+NOTHING_TAKEN = TakenFromBudgets()
 
 
 class _Binding(Struct, frozen=True, kw_only=True):
@@ -105,37 +124,45 @@ def decision(
     status: str | None = None,
     labels: Sequence[str] = (),
     seen: Sequence[Finding] = (),
+    taken: TakenFromBudgets = NOTHING_TAKEN,
 ) -> Record:
     """The record before the action. ``ran`` commits to the arguments as obligations left them.
 
     ``status`` is set where nobody will report an outcome.
     """
     said = admission.decision
+    estimate = request.estimate
     return Record(
         action=admission.id,
         approval=admission.approval,
         args=args,
         at=now // 1000,
+        charges=taken.charges,
         digest=admission.digest,
         effect=said.effect.value,
         findings=_findings((*request.findings, *seen)),
         granted=admission.granted,
+        holds=taken.holds,
         kind="decision",
         labels=tuple(labels),
         lease=admission.lease_until // 1000 if admission.lease_until else None,
         limits=tuple(_limit(limit, key) for limit, key in limits),
         mode=said.mode.value,
+        model=None if estimate is None else estimate.model,
         note=note,
         obligations=_obligations(said),
         phase=said.phase.value,
+        prices=None if estimate is None or not estimate.model else estimate.prices or "ceiling",
         principal=chain(request.principal),
         ran=ran,
         revision=said.revision,
         rules=_rules(said.reasons),
         session=request.session or None,
         status=status,
+        takes=_usage(taken.takes),
         tool=request.action.name,
         trace=request.trace,
+        usage=_usage(taken.takes) if taken.charges else None,
     )
 
 
@@ -170,6 +197,8 @@ def outcome(
     result: str | None = None,
     labels: Sequence[str] = (),
     note: str | None = None,
+    charges: tuple[RecordedCharge, ...] = (),
+    usage: Usage | None = None,
 ) -> Record:
     """The record after the action. ``said`` is the decision on the result, if one was taken.
 
@@ -178,18 +207,21 @@ def outcome(
     record = Record(
         action=action.id,
         at=now // 1000,
+        charges=charges,
         digest=action.digest,
         duration=max(0, came.duration) // 1000,
         error=_error_type(came.error),
         findings=_findings(came.findings),
         kind="outcome",
         labels=tuple(labels),
+        model=action.model,
         note=note,
         principal=() if principal is None else chain(principal),
         result=result,
         session=action.session,
         status=came.status,
         tool=action.tool,
+        usage=_usage(usage),
     )
     if said is None:
         return record
@@ -265,6 +297,29 @@ def stop(
     )
 
 
+def budget(
+    status: str,
+    told: RecordedBudget,
+    by: Principal | None,
+    *,
+    now: int,
+    args: str | None = None,
+    note: str | None = None,
+    approval: str | None = None,
+) -> Record:
+    """Something that happened to a budget; ``args`` commits to the reason that people gave."""
+    return Record(
+        approval=approval,
+        args=args,
+        at=now // 1000,
+        budget=told,
+        kind="budget",
+        note=note,
+        principal=() if by is None else chain(by),
+        status=status,
+    )
+
+
 def policy(revision: Revision, mode: Mode, *, now: int, note: str | None) -> Record:
     """A policy that governs from here on."""
     return Record(at=now // 1000, kind="policy", mode=mode.value, note=note, revision=revision)
@@ -318,6 +373,16 @@ def _findings(found: Iterable[Finding]) -> tuple[RecordedFinding, ...]:
 
 def _limit(limit: RateLimit, key: str) -> RecordedLimit:
     return RecordedLimit(burst=limit.burst, calls=limit.calls, key=key, period=limit.period // 1000)
+
+
+def _usage(used: Usage | None) -> RecordedUsage | None:
+    if used is None or used == _NOTHING:
+        return None
+    return RecordedUsage(
+        input_tokens=used.input_tokens,
+        nano_usd=used.nano_usd,
+        output_tokens=used.output_tokens,
+    )
 
 
 def _error_type(error: str | None) -> str | None:

@@ -105,6 +105,13 @@ def count(session: Session, tool: str) -> Session:
     return replace(session, calls=calls)
 
 
+def pay(session: Session, nano_usd: int) -> Session:
+    """The session with what one more action has cost; below zero where a charge is corrected."""
+    if not nano_usd:
+        return session
+    return replace(session, nano_usd=max(0, session.nano_usd + nano_usd))
+
+
 def carrier(session: Session | None, request: AccessRequest) -> Session | Reason:
     """The session, if it can carry the request; else why not, whatever policy says."""
     if session is None:

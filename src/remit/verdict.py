@@ -12,11 +12,14 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from remit import approvals, ledger
+from remit import approvals, charging, ledger, spending
 from remit.approvals import Approval, ApprovalState
+from remit.audit.record import RecordedCharge
 from remit.budgets import rates
+from remit.budgets.limits import Takes
 from remit.fulfilment import Ruling, denied, limited, rejected, unchanged
 from remit.journal import Journal
+from remit.ledger import NOTHING_TAKEN, TakenFromBudgets
 from remit.model import (
     AccessRequest,
     ActionId,
@@ -28,8 +31,10 @@ from remit.model import (
     Mode,
     RateLimit,
     Reason,
+    Usage,
 )
 from remit.policy import PolicySet
+from remit.spending import Bill
 
 
 class ApprovalUse(Struct, frozen=True, kw_only=True):
@@ -47,6 +52,9 @@ CALL = ApprovalUse()
 """A call that runs when it is granted: it asks, and when it is made again it uses the answer."""
 
 
+NO_BILL = Bill(takes=Takes(Usage()))
+
+
 class Verdict(Struct, frozen=True, kw_only=True):
     """Whether a call is granted, and what is to be stored for it."""
 
@@ -54,6 +62,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     granted: bool = False
     arrivals: Sequence[tuple[RateLimit, str, int]] = ()
     """The limits that it counts against: key and new arrival time of each."""
+    bill: Bill = NO_BILL
+    """What it holds of budgets."""
     retry_at: int | None = None
     approval: Approval | None = None
     """The approval that it waits for or uses, as it will be stored."""
@@ -66,6 +76,7 @@ def reach(
     ruling: Ruling,
     digest: Digest,
     limits: Sequence[tuple[RateLimit, str]],
+    found: Bill = NO_BILL,
     use: ApprovalUse = CALL,
 ) -> Verdict:
     """Whether the call is granted.
@@ -74,22 +85,28 @@ def reach(
         journal: the transaction.
         ruling: what policy makes of the call.
         digest: what an approval of it is bound to.
-        limits: those that it counts against.
+        limits: those on call frequency that it counts against.
+        found: what it would hold of budgets.
         use: what it does about approvals.
     """
     decision = ruling.decision
     shadow = decision.mode is Mode.SHADOW
+    if found.short and decision.effect is not Effect.DENY and not shadow:
+        decision = spending.asked(decision, found, journal.now)
+        ruling = replace(ruling, decision=decision)
     if decision.effect is Effect.ALLOW:
-        return _within(journal, decision, limits)
+        return _within(journal, decision, limits, found)
     if decision.effect is Effect.DENY or shadow:
-        return Verdict(decision=decision, granted=shadow)
+        return Verdict(decision=decision, granted=shadow, bill=found if shadow else NO_BILL)
     held = _held(journal, ruling, digest, use)
     approval = held.approval
     if approval is None or approval.state is not ApprovalState.APPROVED:
         return held
     if use.uses not in ("any", approval.id):
         return held
-    within = _within(journal, decision, limits)
+    if all(short.line.budget.on_exceed.kind == "ask" for short in found.short):
+        found = spending.raised(found, journal.now)
+    within = _within(journal, decision, limits, found)
     if not within.granted:
         return within
     used = approvals.use(approval, journal.now, decision.revision)
@@ -117,7 +134,8 @@ def recorded(
         labels: those that the record puts on the session.
     """
     t, approval = journal.t, verdict.approval
-    rewritten = ruling.ran is not ruling.request
+    rewritten = ruling.ran.arguments is not ruling.request.arguments
+    found = verdict.bill
     admission = Admission(
         id=ActionId(journal.new_id("a")),
         granted=verdict.granted,
@@ -128,8 +146,12 @@ def recorded(
         lease_until=lease_until if verdict.granted else 0,
         arguments=ruling.ran.arguments if rewritten and verdict.granted else None,
         retry_at=verdict.retry_at,
+        reserved=tuple(each.hold for each in found.held) if verdict.granted else (),
     )
-    written = journal.append_decision(admission, ruling, verdict.arrivals, status, labels)
+    # Whoever reports no outcome is charged at once.
+    final = verdict.granted and not lease_until
+    taken = _taken(found, journal.now, final=final) if verdict.granted else NOTHING_TAKEN
+    written = journal.append_decision(admission, ruling, verdict.arrivals, status, labels, taken)
     if written.decision is not admission.decision:
         return written
     if verdict.closed is not None:
@@ -139,7 +161,36 @@ def recorded(
     if verdict.granted:
         for _, key, arrival in verdict.arrivals:
             t.put_arrival(key, arrival)
+        for each in found.held:
+            t.put_cell(each.cell)
+        _tell_raised(journal, found, admission)
+        if final:
+            journal.tell(charging.charge_whole(t, admission.reserved, journal.now).notices)
     return written
+
+
+def _taken(found: Bill, now: int, *, final: bool) -> TakenFromBudgets:
+    holds = spending.recorded_holds(found, now)
+    charges = tuple(
+        RecordedCharge(cell=each.cell, held=each.amount, spent=each.amount) for each in holds
+    )
+    return TakenFromBudgets(takes=found.takes.usage, holds=holds, charges=charges if final else ())
+
+
+def _tell_raised(journal: Journal, found: Bill, admission: Admission) -> None:
+    """Record the limits that an approval raised."""
+    for each in found.held:
+        if each.cell.raised_until > each.before.raised_until:
+            told = charging.told_of(
+                each.before,
+                journal.now,
+                amount=each.cell.raised,
+                until=charging.in_record(each.cell.raised_until),
+            )
+            record = ledger.budget(
+                "raised", told, None, now=journal.now, approval=admission.approval
+            )
+            journal.append(record)
 
 
 def refused(
@@ -194,14 +245,26 @@ def _held(journal: Journal, ruling: Ruling, digest: Digest, use: ApprovalUse) ->
 
 
 def _within(
-    journal: Journal, decision: Decision, limits: Sequence[tuple[RateLimit, str]]
+    journal: Journal, decision: Decision, limits: Sequence[tuple[RateLimit, str]], found: Bill
 ) -> Verdict:
-    """Take the call from every limit that applies, all or none."""
-    taken = rates.take(limits, journal.t.arrival, journal.now)
-    if isinstance(taken, rates.Taken):
-        return Verdict(decision=decision, granted=True, arrivals=taken.arrivals)
+    """Take the call from every limit and budget that applies, all or none."""
+    shadow, now = decision.mode is Mode.SHADOW, journal.now
+    taken = rates.take(limits, journal.t.arrival, now)
+    if not isinstance(taken, rates.Taken):
+        return Verdict(
+            decision=denied(decision, limited(taken.limit, now, taken.retry_at)),
+            granted=shadow,
+            bill=found if shadow else NO_BILL,
+            retry_at=taken.retry_at,
+        )
+    if not found.short:
+        return Verdict(decision=decision, granted=True, arrivals=taken.arrivals, bill=found)
+    for short in reversed(found.short):
+        decision = denied(decision, spending.exceeded_reason(short, Effect.DENY, now))
     return Verdict(
-        decision=denied(decision, limited(taken.limit, journal.now, taken.retry_at)),
-        granted=decision.mode is Mode.SHADOW,
-        retry_at=taken.retry_at,
+        decision=decision,
+        granted=shadow,
+        arrivals=taken.arrivals if shadow else (),
+        bill=found if shadow else NO_BILL,
+        retry_at=spending.retry_at(found, now),
     )

@@ -300,14 +300,14 @@ def test_which_tools_need_real_paths(monkeypatch):
 
 def test_the_limits_that_a_call_counts_against():
     budgets = "".join(
-        f"  - {{id: {scope}, by: {scope}, limit: {{calls: 1}}, per: day}}\n"
+        f"  - {{id: {scope}, by: {scope}, limit: {{calls: 1}}, burst: 1, per: day}}\n"
         for scope in ("org", "team", "agent", "user", "session", "tool")
     )
     policies = policy(
         "tools:\n  - {match: a/b%}\nrules:\n  - {id: r, tools: a/b%, effect: allow}\nbudgets:\n"
         + budgets
-        + "  - {id: both, by: [agent, tool], tools: 'a*', limit: {calls: 1}, per: day}\n"
-        + "  - {id: never, by: org, tools: 'a/b%*', limit: {calls: 1}, per: day}\n"
+        + "  - {id: both, by: [agent, tool], tools: 'a*', limit: {calls: 1}, per: minute}\n"
+        + "  - {id: never, by: org, tools: 'a/b%*', limit: {calls: 1}, per: minute}\n"
     )
 
     def keys(tool: str, principal: Principal) -> list[str]:

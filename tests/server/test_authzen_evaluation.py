@@ -304,7 +304,7 @@ async def test_limits_count_and_say_when_to_come_back() -> None:
         assert (await pdp.post("evaluation", asked)).json["decision"] is True
         second = await pdp.post("evaluation", asked)
         assert second.json["decision"] is False
-        assert second.json["context"]["reason"] == "rate-limit"
+        assert second.json["context"]["reason"] == "budget"
         assert 3500 < second.json["context"]["retry_after"] <= 3600
 
 

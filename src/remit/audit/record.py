@@ -27,9 +27,42 @@ MAX_INTEGER = 2**53 - 1
 Integer: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Hex32: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Kind: TypeAlias = Literal[
-    "approval", "credential", "decision", "erasure", "outcome", "policy", "session", "stop"
+    "approval",
+    "budget",
+    "credential",
+    "decision",
+    "erasure",
+    "outcome",
+    "policy",
+    "session",
+    "stop",
 ]
 EffectWord: TypeAlias = Literal["allow", "ask", "defer", "deny"]
+
+
+class RecordedBudget(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happened to a budget: a threshold reached, a limit raised, a reset."""
+
+    amount: Integer | None = None
+    """By how much the limit was raised, or what was over what was held."""
+    cell: str
+    limit: Integer
+    percent: Integer | None = None
+    spent: Integer = 0
+    until: Integer | None = None
+    """Until when it is raised or blocked, microseconds since the epoch."""
+
+
+class RecordedCharge(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an outcome changes in one cell of the budget ledger."""
+
+    back: Integer = 0
+    """Taken off what was spent: an outcome that came late corrects."""
+    cell: str
+    held: Integer = 0
+    """Taken off what was held."""
+    spent: Integer = 0
+    """Added to what was spent."""
 
 
 class RecordedFinding(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,6 +70,25 @@ class RecordedFinding(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     kind: str
     where: str = ""
+
+
+class RecordedHold(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a granted action holds in one cell of the budget ledger, enough to replay it."""
+
+    amount: Integer
+    cell: str
+    """Budget, measure, scope and window."""
+    ends: Integer | None = None
+    """End of the window, microseconds since the epoch; left out where it has none."""
+    length: Integer = 0
+    """Of a rolling window, microseconds."""
+    limit: Integer
+    raised: bool = False
+    """Whether this decision raised the limit, because people approved it."""
+    slot: Integer = 0
+    """Start of the part of the window that it counts in, microseconds since the epoch."""
+    used: Integer = 0
+    """What was spent and held in the window before."""
 
 
 class RecordedLimit(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -83,6 +135,14 @@ class RecordedStop(Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: str = ""
 
 
+class RecordedUsage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an action takes at most, or took."""
+
+    input_tokens: Integer = 0
+    nano_usd: Integer = 0
+    output_tokens: Integer = 0
+
+
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One entry of the log. Fields are in alphabetical order, which is their order in the bytes.
 
@@ -97,6 +157,10 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """Commitment to the arguments."""
     at: Integer
     """When, microseconds since the Unix epoch. Never less than in the record before."""
+    budget: RecordedBudget | None = None
+    """What happened to a budget."""
+    charges: tuple[RecordedCharge, ...] = ()
+    """What changes in the budget ledger now that the outcome is known."""
     digest: Hex32 | None = None
     """Digest of the whole request."""
     duration: Integer | None = None
@@ -107,6 +171,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     error: str | None = None
     findings: tuple[RecordedFinding, ...] = ()
     granted: bool | None = None
+    holds: tuple[RecordedHold, ...] = ()
+    """What is held of budgets until the outcome is known."""
     kind: Kind
     labels: tuple[str, ...] = ()
     """Labels put on the session by this record."""
@@ -114,9 +180,13 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """Until when an outcome is due, microseconds since the epoch."""
     limits: tuple[RecordedLimit, ...] = ()
     mode: Literal["enforce", "shadow"] | None = None
+    model: str | None = None
+    """The model that is called."""
     note: str | None = None
     obligations: tuple[RecordedObligation, ...] = ()
     phase: Literal["call", "result"] | None = None
+    prices: str | None = None
+    """Where the prices of the model are from; ``ceiling`` where it has none."""
     principal: tuple[RecordedPrincipal, ...] = ()
     """Who acted, then each one on whose behalf."""
     ran: Hex32 | None = None
@@ -132,9 +202,13 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """
     stop: RecordedStop | None = None
     """The stop that was set or lifted."""
+    takes: RecordedUsage | None = None
+    """What the action takes at most."""
     tool: str | None = None
     trace: str | None = None
     """W3C ``traceparent`` of the caller."""
+    usage: RecordedUsage | None = None
+    """What was charged for the action in all."""
     v: Literal[1] = 1
     """Version of this form. Left out for version 1."""
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from remit import stops
 from remit.audit.record import Record, RecordedLimit
+from remit.audit.spending import BudgetReplay
 from remit.model import Principal, SessionId
 from remit.stops import Stop, StopId, Subject
 
@@ -60,6 +62,7 @@ class Replay:
         self.last_at = 0
         self.counts: dict[str, int] = {}
         """Records by kind."""
+        self.budgets = BudgetReplay()
         self._report = report
         self._expired: dict[str, UnsettledAction] = {}
         self._approved: dict[str, str | None] = {}
@@ -89,6 +92,8 @@ class Replay:
             self._approval(position, record)
         elif kind == "stop":
             self._stop(position, record)
+        elif kind == "budget":
+            self.budgets.event(record)
 
     def finish(self) -> None:
         """Report what can only be told at the end: ids of decisions that were used twice."""
@@ -111,6 +116,8 @@ class Replay:
             self._check_granted(position, record)
         for limit in record.limits:
             self._count(position, limit, record.at * 1000)
+        if record.holds:
+            self.budgets.decision(record, partial(self._report, position))
         if record.status == "evaluated":
             return  # nobody was to report an outcome, so none is missing
         self.open[action] = UnsettledAction(
@@ -178,6 +185,7 @@ class Replay:
         if record.action is None or record.status is None:
             self._report(position, "incomplete", "an outcome must have an action id and a status")
             return
+        self.budgets.outcome(record, partial(self._report, position))
         action = self.open.pop(record.action, None)
         if action is not None:
             if record.status == "unknown":

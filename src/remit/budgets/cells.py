@@ -11,7 +11,7 @@ Exact integers, no I/O, no clock: the time is an argument, in nanoseconds since 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -55,6 +55,8 @@ class Cell(Struct, frozen=True, kw_only=True):
     raised_until: int = 0
     blocked_until: int = 0
     """Until then an overrun lets nothing through."""
+    notify: tuple[int, ...] = ()
+    """Percentages at which people are told, ascending, as the policy stated them last."""
     notified: int = 0
     """The highest percentage that people were told of."""
     notified_at: int = 0
@@ -104,11 +106,19 @@ def key(line: Line, now: int) -> tuple[str, Window]:
     return f"{line.series}@{budget.per}-{found.start // 1_000_000_000}", found
 
 
+def measure_of(key: str) -> Measure:
+    """The measure that a cell counts."""
+    return cast(Measure, key.split("/", 2)[1])
+
+
 def opened(line: Line, now: int, kept: Cell | None, place: tuple[str, Window]) -> Cell:
     """The cell of a line at ``now``, as kept or new, under the limit as it is stated now."""
     name, found = place
+    limit, notify = line.limit.amount, line.budget.notify
     if kept is not None:
-        return kept if kept.limit == line.limit.amount else replace(kept, limit=line.limit.amount)
+        if kept.limit == limit and kept.notify == notify:
+            return kept
+        return replace(kept, limit=limit, notify=notify)
     return Cell(
         key=name,
         budget=line.budget.id,
@@ -117,8 +127,9 @@ def opened(line: Line, now: int, kept: Cell | None, place: tuple[str, Window]) -
         scope=line.scope,
         starts=found.start,
         ends=found.end,
-        limit=line.limit.amount,
+        limit=limit,
         length=line.budget.length,
+        notify=notify,
     )
 
 
@@ -136,7 +147,8 @@ class Shortage(NamedTuple):
 
     line: Line
     cell: Cell
-    """As it stands, without the action."""
+    """Without the action."""
+    stands: Balance
     wanted: int
 
 
@@ -160,21 +172,20 @@ def take(
     for line in lines:
         place = key(line, now)
         cell = opened(line, now, kept(place[0]), place)
-        wanted = amount(line, takes)
         stands = balance(cell, now)
+        wanted = _wanted(line, takes, stands)
         if stands.blocked or stands.spent + stands.held + wanted > stands.limit:
-            short.append(Shortage(line, cell, wanted))
+            short.append(Shortage(line, cell, stands, wanted))
         taken.append(_taken(line, cell, wanted, now))
     return taken, short
 
 
-def amount(line: Line, takes: Takes) -> int:
-    """What an action holds of a line.
-
-    How long it will take nobody knows: it holds no more time than there is at all.
-    """
+def _wanted(line: Line, takes: Takes, stands: Balance) -> int:
+    """What an action holds of a line: when nobody knows how long it takes, all that is left."""
     wanted = takes.of(line.limit.measure)
-    return min(wanted, line.limit.amount) if line.limit.measure == "seconds" else wanted
+    if line.limit.measure == "seconds" and not takes.timed and stands.remaining:
+        return min(wanted, stands.remaining)
+    return wanted
 
 
 def charge(cell: Cell, hold: Hold, used: int) -> Cell:
@@ -198,13 +209,13 @@ def reset(cell: Cell) -> Cell:
     return replace(cell, slots=slots, blocked_until=0, notified=0)
 
 
-def reached(cell: Cell, percents: Sequence[int], now: int) -> int | None:
+def reached(cell: Cell, now: int) -> int | None:
     """The highest threshold that spending has reached and people were not told of."""
     told = cell.notified
     if cell.length and cell.notified_at <= now - cell.length:
         told = 0
     stands = balance(cell, now)
-    passed = [each for each in percents if stands.spent * 100 >= stands.limit * each]
+    passed = [each for each in cell.notify if stands.spent * 100 >= stands.limit * each]
     return passed[-1] if passed and passed[-1] > told else None
 
 
@@ -218,7 +229,7 @@ def retry_at(short: Shortage, now: int) -> int | None:
         return None
     if not cell.length:
         return None if cell.ends >= FOREVER else cell.ends
-    stands = balance(cell, now)
+    stands = short.stands
     over = stands.spent + stands.held + short.wanted - stands.limit
     due = max(now, cell.blocked_until)
     for each in live(cell, now):

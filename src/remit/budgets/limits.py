@@ -85,6 +85,8 @@ class Takes(NamedTuple):
     usage: Usage
     calls: int = 1
     microseconds: int = 0
+    timed: bool = True
+    """Whether it is known how long it takes at most."""
 
     def of(self, measure: Measure) -> int:
         """The amount in the integers of a measure, never below zero."""

@@ -68,8 +68,8 @@ def slot(now: int, length: int) -> int:
 
 
 def slot_width(length: int) -> int:
-    """Nanoseconds by which a rolling window of that length moves on."""
-    return -(-length // SLOTS)
+    """Nanoseconds by which a rolling window of that length moves on: whole microseconds."""
+    return -(-length // (SLOTS * 1000)) * 1000
 
 
 def _first_day(local: datetime, per: Period) -> datetime:

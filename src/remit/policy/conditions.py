@@ -55,10 +55,20 @@ class ConditionReader:
         return self._read(source, place, tools, on_result, note, check_condition)
 
     def value(
-        self, source: Source, place: YamlNode, tools: tuple[str, ...], *, note: Note
+        self,
+        source: Source,
+        place: YamlNode,
+        tools: tuple[str, ...],
+        *,
+        on_result: bool = False,
+        note: Note,
     ) -> Condition | None:
         """The expression written at ``place``, which may give any JSON value."""
-        return self._read(source, place, tools, False, note, check)
+        return self._read(source, place, tools, on_result, note, check)
+
+    def kind(self, read: Condition, tools: tuple[str, ...], *, on_result: bool) -> str:
+        """The kind of type that an expression gives that was read without fault."""
+        return check(read.node, self._environment(tools, on_result)).kind
 
     def _read(
         self,
@@ -76,13 +86,7 @@ class ConditionReader:
         except ExpressionFault as problem:
             note(_placed(source, place, problem))
             return None
-        environment = Environment(
-            args=self._arguments(tools),
-            constants=self._constants,
-            on_result=on_result,
-            labels=self._labels,
-        )
-        check(node, environment, faults)
+        check(node, self._environment(tools, on_result), faults)
         for fault in faults:
             note(_placed(source, place, fault))
         found = mentions(node)
@@ -96,6 +100,14 @@ class ConditionReader:
                     note(source.fault(place, message, hint))
                     return None
         return None if faults else Condition(node, found)
+
+    def _environment(self, tools: tuple[str, ...], on_result: bool) -> Environment:
+        return Environment(
+            args=self._arguments(tools),
+            constants=self._constants,
+            on_result=on_result,
+            labels=self._labels,
+        )
 
     def _arguments(self, tools: tuple[str, ...]) -> Type:
         """What is known of ``args`` for a rule on ``tools``: what all of its tools agree on."""

@@ -15,7 +15,8 @@ Word: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200)]
 Words: TypeAlias = Word | Annotated[tuple[Word, ...], Meta(min_length=1)]
 Text: TypeAlias = Annotated[str, Meta(max_length=4000)]
 Class: TypeAlias = Literal["read", "write", "send", "execute", "pay", "delete", "admin"]
-Scope: TypeAlias = Literal["org", "team", "agent", "user", "session", "tool"]
+Scope: TypeAlias = Literal["org", "team", "agent", "user", "session", "task", "tool", "model"]
+Id: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 ArgumentType: TypeAlias = Annotated[
     str,
     Meta(
@@ -28,6 +29,9 @@ Duration: TypeAlias = Annotated[
     str, Meta(pattern=r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$", description="Such as 30s, 30m, 12h, 7d.")
 ]
 Positive: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=9_000_000_000_000_000)]
+Decimal: TypeAlias = Annotated[float, Meta(ge=0, le=9_000_000)]
+"""Of money and time: read from its text, to nine decimals, never as a binary fraction."""
 
 
 class Membership(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,10 +55,30 @@ class Sends(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     what: Words = ()
 
 
-class Cost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one call costs. Information: this version charges nothing for it."""
+class CostRange(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"at_most": "at-most"},
+):
+    """A cost that is known once there is a result: what is held before, what is charged after."""
 
-    usd: Annotated[float, Meta(ge=0)]
+    at_most: Decimal | Text
+    charge: Text
+
+
+CostAmount: TypeAlias = Decimal | Text | CostRange
+"""A number, an expression over ``args``, or a range whose charge looks at ``result`` too."""
+
+
+class Cost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one call costs: budgets are charged with it."""
+
+    usd: CostAmount | None = None
+    input_tokens: CostAmount | None = None
+    output_tokens: CostAmount | None = None
+    seconds: Decimal | Text | None = None
 
 
 class ToolEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,7 +112,7 @@ class RuleEntry(
 ):
     """Who may or may not use which tools, when, and what must be done for it."""
 
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    id: Id
     tools: Annotated[Words, Meta(description="Tool names; * stands for any characters.")]
     effect: Literal["allow", "ask", "defer", "deny"]
     agents: Words | None = None
@@ -111,18 +135,59 @@ class RuleEntry(
 class LimitEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much is allowed in one period."""
 
-    calls: Positive
+    usd: Decimal | None = None
+    tokens: Count | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    calls: Count | None = None
+    seconds: Decimal | None = None
+
+
+class ExceedEntry(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    rename={"percent": "raise", "lasts": "for"},
+):
+    """What happens to a call that a budget cannot pay: ``ask`` people, or ``downgrade``."""
+
+    ask: Words | None = None
+    downgrade: Word | None = None
+    percent: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    lasts: Duration | None = None
 
 
 class BudgetEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A limit and what it counts by."""
 
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    id: Id
     by: Scope | Annotated[tuple[Scope, ...], Meta(min_length=1)]
     limit: LimitEntry
-    per: Annotated[str, Meta(pattern=r"^(second|minute|hour|day|[1-9][0-9]{0,8}(ms|s|m|h|d))$")]
+    per: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^(second|minute|hour|day|week|month|quarter|year|session"
+                r"|[1-9][0-9]{0,8}(ms|s|m|h|d))$"
+            ),
+        ]
+        | None
+    ) = None
+    rolling: Duration | None = None
+    timezone: Word | None = None
     burst: Positive | None = None
+    on_exceed: Literal["deny", "ask"] | ExceedEntry | None = None
+    notify: tuple[Annotated[int, Meta(ge=1, le=100)], ...] | None = None
     tools: Words | None = None
+    models: Words | None = None
+
+
+class PriceEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model takes for a million tokens, in US dollars."""
+
+    input: Decimal
+    output: Decimal
 
 
 class BreakerEntry(
@@ -166,6 +231,7 @@ class PolicyDocument(
     rules: tuple[RuleEntry, ...] = ()
     budgets: tuple[BudgetEntry, ...] = ()
     breakers: tuple[BreakerEntry, ...] = ()
+    prices: dict[Word, PriceEntry] = field(default_factory=dict)
 
 
 def words(written: Words | None) -> tuple[str, ...]:

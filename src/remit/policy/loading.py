@@ -12,13 +12,16 @@ from remit.policy import bundle
 from remit.policy.breakers import read_breakers
 from remit.policy.catalogue import Catalogue, ToolSchema, freeze, read_tools
 from remit.policy.conditions import ConditionReader, constant_faults
+from remit.policy.costs import read_costs
 from remit.policy.directory import Directory, read_directory
-from remit.policy.meaning import Surroundings, declared_labels, read_limits, read_rules
+from remit.policy.meaning import Surroundings, declared_labels, read_rules
+from remit.policy.metering import Meter
 from remit.policy.planning import Decider, Planner
 from remit.policy.policyset import PolicySet
 from remit.policy.reachability import find_impossible, find_unreachable
 from remit.policy.reading import ReadDocument, read
 from remit.policy.rules import Rule
+from remit.policy.spending import paced, read_limits, read_prices
 from remit.policy.types import VARIABLES
 from remit.policy.yaml import YamlMap, decode, parse
 
@@ -78,8 +81,12 @@ class _Loading:
         )
         rules = read_rules(documents, around, note, self._warnings.append)
         limits = read_limits(documents, around, note, self._warnings.append)
+        costs = read_costs(documents, around.conditions, note)
+        prices = read_prices(documents, note)
         taken = {rule.id.casefold(): rule.at for rule in rules}
-        breakers = read_breakers(documents, around, (), taken, note, self._warnings.append)
+        breakers = read_breakers(
+            documents, around, paced(limits.budgets), taken, note, self._warnings.append
+        )
         if documents and not self._faults and not rules:
             root = documents[0].source
             hint = "Add rules:, with at least one rule that allows something."
@@ -103,8 +110,8 @@ class _Loading:
             decider=Decider(planner, revision=revision, mode=mode, default=default),
             default=default,
             directory=directory,
+            meter=Meter(limits, costs, prices, catalogue, constants),
             mode=mode,
-            rate_limits=limits,
             revision=revision,
             rules=rules,
             warnings=tuple(sorted(self._warnings, key=lambda fault: fault.at)),

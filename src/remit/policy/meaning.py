@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from msgspec import Struct, structs
 
 from remit import text
-from remit.model import ApprovalTerms, Does, Effect, Fault, Location, Phase, RateLimit
+from remit.model import ApprovalTerms, Does, Effect, Fault, Location, Phase
 from remit.policy import patterns
 from remit.policy.catalogue import Catalogue
 from remit.policy.conditions import ConditionReader
@@ -30,6 +30,7 @@ BUILT_IN_REASONS = frozenset(
     {
         "approval-rejected",
         "bad-arguments",
+        "budget",
         "default",
         "governor-unavailable",
         "look-alike-name",
@@ -84,7 +85,7 @@ def read_rules(
     rules: list[Rule] = []
     for read in documents:
         for entry in read.document.rules:
-            if _is_taken(read, entry, first, note):
+            if is_taken(read, entry, first, note):
                 continue
             rule = _RuleReader(read, entry, around, note, warn).rule(len(rules))
             if rule is not None:
@@ -92,7 +93,7 @@ def read_rules(
     return tuple(rules)
 
 
-def _is_taken(
+def is_taken(
     read: ReadDocument, entry: RuleEntry | BudgetEntry, first: dict[str, Location], note: Note
 ) -> bool:
     """Whether another entry has the id of this one; if not, this one has it from now on."""
@@ -316,31 +317,6 @@ def check_tools(
         else:
             hint = closest(word, known) or "Declare it under tools:"
             note(read.fault(entry, (key, index), message, hint))
-
-
-def read_limits(
-    documents: Iterable[ReadDocument], around: Surroundings, note: Note, warn: Note
-) -> tuple[RateLimit, ...]:
-    """The call limits of all documents, in the order of files and lines."""
-    first: dict[str, Location] = {}
-    limits = []
-    for read in documents:
-        for entry in read.document.budgets:
-            if _is_taken(read, entry, first, note):
-                continue
-            check_tools(read, entry, around, note, warn)
-            limits.append(
-                RateLimit(
-                    id=entry.id,
-                    by=tuple(dict.fromkeys(words(entry.by))),  # type: ignore[arg-type]
-                    calls=entry.limit.calls,
-                    period=nanoseconds(entry.per),
-                    burst=entry.burst or entry.limit.calls,
-                    tools=tuple(text.name(word) for word in words(entry.tools)) or ("*",),
-                    at=read.location(entry),
-                )
-            )
-    return tuple(limits)
 
 
 def declared_labels(documents: Iterable[ReadDocument], catalogue: Catalogue) -> frozenset[str]:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, Self
 
 from remit import text
 from remit.breakers import Breaker
+from remit.budgets.limits import Budget
 from remit.model import (
     AccessRequest,
     Effect,
@@ -18,11 +19,11 @@ from remit.model import (
     Reason,
     Revision,
 )
-from remit.policy import patterns
 from remit.policy.catalogue import Catalogue, Tool
 from remit.policy.directory import Directory
+from remit.policy.metering import Meter
 from remit.policy.planning import Decider, refused_identity
-from remit.policy.rules import Rule, acting
+from remit.policy.rules import Rule
 from remit.policy.ruling import Setting
 
 
@@ -40,8 +41,8 @@ class PolicySet:
         "breakers",
         "bundle",
         "constants",
+        "meter",
         "mode",
-        "rate_limits",
         "revision",
         "rules",
         "warnings",
@@ -57,10 +58,10 @@ class PolicySet:
     """Canonical JSON of the documents by file name; ``revision`` is its digest."""
     constants: Mapping[str, Any]
     """Values from ``define:``, deeply read-only."""
+    meter: Meter
+    """Limits, costs and prices."""
     mode: Mode
     """Whether decisions bind."""
-    rate_limits: tuple[RateLimit, ...]
-    """Limits on call frequency, in the order of the documents."""
     revision: Revision
     """``sha256:`` and the digest of ``bundle``."""
     rules: tuple[Rule, ...]
@@ -79,8 +80,8 @@ class PolicySet:
         decider: Decider,
         default: Effect,
         directory: Directory,
+        meter: Meter,
         mode: Mode,
-        rate_limits: tuple[RateLimit, ...],
         revision: Revision,
         rules: tuple[Rule, ...],
         warnings: tuple[Fault, ...],
@@ -94,8 +95,8 @@ class PolicySet:
         put(self, "breakers", breakers)
         put(self, "bundle", bundle)
         put(self, "constants", constants)
+        put(self, "meter", meter)
         put(self, "mode", mode)
-        put(self, "rate_limits", rate_limits)
         put(self, "revision", revision)
         put(self, "rules", rules)
         put(self, "warnings", warnings)
@@ -173,33 +174,25 @@ class PolicySet:
         granting = any(rule.effect is not Effect.DENY for rule in rules)
         return granting or self._default is Effect.ALLOW
 
+    @property
+    def rate_limits(self) -> tuple[RateLimit, ...]:
+        """Limits on call frequency, in the order of the documents."""
+        return self.meter.rates
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What counts in windows, in the order of the documents."""
+        return self.meter.budgets
+
+    @property
+    def downgrades(self) -> tuple[str, ...]:
+        """Models that a budget may put in the place of another."""
+        return self.meter.downgrades
+
     def limits_for(self, request: AccessRequest) -> tuple[tuple[RateLimit, str], ...]:
         """The call limits that a request counts against, each with the key it counts under.
 
         A limit by agent or team counts for every agent of the chain. Calls without a user or a
         team count together, and so do calls of all tools that nobody declared.
         """
-        if not self.rate_limits:
-            return ()
-        name = text.name(request.action.name)
-        declared = self._catalogue.tool(name).declared
-        found: dict[tuple[str, str], tuple[RateLimit, str]] = {}
-        for limit in self.rate_limits:
-            if any(patterns.matches(pattern, name) for pattern in limit.tools):
-                for agent in acting(request.principal):
-                    scope = {
-                        "org": "org",
-                        "team": agent.team or "",
-                        "agent": agent.id,
-                        "user": request.principal.user.id if request.principal.user else "",
-                        "session": request.session,
-                        "tool": name if declared else "",
-                    }
-                    values = "/".join(_escaped(scope[by]) for by in limit.by)
-                    key = f"rate/{limit.id}/{values}"
-                    found[limit.id, key] = limit, key
-        return tuple(found.values())
-
-
-def _escaped(word: str) -> str:
-    return word.replace("%", "%25").replace("/", "%2F")
+        return self.meter.rates_for(request)

@@ -23,8 +23,6 @@ from remit.policy.yaml import Source, YamlList, YamlMap, YamlNode, YamlScalar
 _FAULTY: Final = object()
 """Stands for a value that could not be read; its fault has been noted."""
 
-_LATER = frozenset({"usd", "tokens", "seconds"})
-
 
 class ReadDocument:
     """A document as structs, and where each struct and field of it was written."""
@@ -251,10 +249,6 @@ class _Reader:
 
     def _unknown_key(self, key: YamlScalar, fields: dict[str, shapes.Field]) -> None:
         word = key.text[:60]
-        if word in _LATER and "calls" in fields:
-            message = f"this version of Remit does not enforce {word} limits"
-            self._note(key, message, "Only calls can be limited; remove this key.")
-            return
         missing = f"The keys here are: {', '.join(fields)}."
         self._note(key, f"unknown key {word!r}", closest(word, fields) or missing)
 
@@ -278,6 +272,8 @@ def _takes(shape: shapes.Type, node: YamlNode) -> bool:
         return isinstance(node.value, str)
     if isinstance(shape, shapes.BoolType):
         return isinstance(node.value, bool)
+    if isinstance(shape, shapes.FloatType):
+        return type(node.value) in (int, float)
     return isinstance(shape, shapes.IntType) and type(node.value) is int
 
 
@@ -319,7 +315,10 @@ def _found(node: YamlNode) -> str:
 def _form_hint(shape: shapes.StrType) -> str:
     pattern = shape.pattern or ""
     if "second" in pattern:
-        return "Write second, minute, hour, day, or a number and a unit such as 90s or 15m."
+        return (
+            "Write second, minute, hour, day, week, month, quarter, year, session, or a number and "
+            "a unit such as 90s or 15m."
+        )
     if "(ms|s|m|h|d)" in pattern:
         return "Write a number and a unit, such as 30s, 30m, 12h or 7d."
     if "sql" in pattern:

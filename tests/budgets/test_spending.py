@@ -1,0 +1,462 @@
+"""Budgets at the governor: what is held, charged, given back, refused, raised and made smaller."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from governed import HOUR, SECOND, START, World, rules
+from remit.audit.replay import Replay
+from remit.budgets.cells import Cell, balance
+from remit.model import (
+    AccessRequest,
+    Action,
+    Effect,
+    Estimate,
+    Hold,
+    Outcome,
+    Session,
+    Usage,
+)
+
+HEAD = """
+remit: 1
+agents:
+  inventory-bot: {roles: [reader], team: warehouse}
+people:
+  ada: {team: warehouse}
+  grace: {roles: [finance]}
+tools:
+  - {match: [act, other], does: write}
+  - {match: [priced], does: write, cost: {usd: 0.25}}
+  - {match: [counted], does: write, arguments: {n: int}, cost: {usd: args.n * 0.001}}
+  - match: [metered]
+    does: write
+    cost: {usd: {at-most: 2, charge: result.cost}, output_tokens: 7, seconds: 30}
+  - {match: [chat], does: send}
+rules:
+  - {id: all, tools: ['*'], effect: allow}
+"""
+DOLLAR = 1_000_000_000
+
+
+def world(budgets: str, head: str = HEAD, **changes: Any) -> World:
+    return World(head + "budgets:\n" + budgets, **changes)
+
+
+def cells(w: World) -> list[Cell]:
+    return list(w.store.read(lambda view: view.cells(None, 100)))
+
+
+def one(w: World) -> tuple[int, int]:
+    """What is spent and held in the only cell."""
+    (cell,) = cells(w)
+    stands = balance(cell, w.now)
+    return stands.spent, stands.held
+
+
+def chat(session: Session, usd: int, tokens: int = 0, **estimate: Any) -> AccessRequest:
+    """A model call that takes at most ``usd`` nano-dollars."""
+    usage = Usage(nano_usd=usd, input_tokens=10, output_tokens=tokens)
+    return AccessRequest(
+        principal=session.principal,
+        session=session.id,
+        action=Action(name="chat", kind="model"),
+        arguments={"model": "large", "max_tokens": tokens},
+        estimate=Estimate(usage=usage, model="large", **estimate),
+    )
+
+
+def problems(w: World) -> list[str]:
+    """What an auditor finds in the log."""
+    found: list[str] = []
+    replay = Replay(lambda position, code, message: found.append(f"{position} {code}: {message}"))
+    for position, record in enumerate(w.records()):
+        replay.see(position, record)
+    replay.finish()
+    for cell in cells(w):
+        stands = balance(cell, w.now)
+        made_again = replay.budgets.cells[cell.key].used(w.now // 1000)
+        assert made_again == stands.spent + stands.held
+    return found
+
+
+def test_the_worst_case_is_held_and_what_was_used_is_charged() -> None:
+    w = world("  - {id: day, by: team, limit: {usd: 1}, per: day}\n")
+    session = w.open()
+    request = chat(session, DOLLAR * 6 // 10)
+    first = w.admit(request)
+    (hold,) = first.reserved
+    assert hold == Hold(cell="day/usd/warehouse@day-1799971200", slot=hold.slot, amount=600_000_000)
+    assert one(w) == (0, 600_000_000)
+    second = w.admit(request)
+    assert rules(second) == ["budget", "all"]
+    assert "0.60 USD held" in second.decision.reasons[0].because
+    assert second.retry_at == 1_800_057_600 * SECOND
+    w.settle(first, request, Outcome(status="ok", usage=Usage(nano_usd=100_000_000)))
+    assert one(w) == (100_000_000, 0)
+    assert w.session(session.id).cost == 0.1
+    assert w.admit(request).granted
+    assert problems(w) == []
+
+
+def test_what_did_not_run_gives_back_what_it_held() -> None:
+    w = world("  - {id: day, by: org, limit: {calls: 1, usd: 5}, per: day}\n")
+    request = chat(w.open(), DOLLAR)
+    w.settle(w.admit(request), request, Outcome(status="not-run", usage=Usage(nano_usd=9)))
+    assert [balance(cell, w.now)[1:3] for cell in cells(w)] == [(0, 0), (0, 0)]
+    assert problems(w) == []
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        Usage(nano_usd=-1),
+        Usage(nano_usd=float("nan")),  # type: ignore[arg-type]
+        Usage(nano_usd=True),
+        Usage(nano_usd=1 << 60),
+        Usage(output_tokens=-(10**9)),
+    ],
+)
+@pytest.mark.parametrize("status", ["ok", "error", "cancelled"])
+def test_usage_that_is_absent_or_absurd_frees_nothing(usage: Usage | None, status: Any) -> None:
+    w = world("  - {id: day, by: org, limit: {usd: 1}, per: day}\n")
+    request = chat(w.open(), DOLLAR)
+    w.settle(w.admit(request), request, Outcome(status=status, usage=usage))
+    assert one(w) == (DOLLAR, 0)
+    assert problems(w) == []
+
+
+@pytest.mark.parametrize(
+    "usd", [-1, float("nan"), float("inf"), True, 1 << 60, None, "5"], ids=repr
+)
+def test_an_absurd_estimate_is_refused(usd: Any) -> None:
+    w = world("  - {id: day, by: org, limit: {usd: 1}, per: day}\n")
+    admission = w.admit(chat(w.open(), usd))
+    assert rules(admission)[0] == "budget"
+    assert cells(w) == []
+
+
+def test_a_model_call_without_an_estimate_is_refused_where_money_counts() -> None:
+    w = world("  - {id: day, by: org, limit: {usd: 1}, per: day, models: ['*']}\n")
+    request = replace(chat(w.open(), 1), estimate=None)
+    assert w.admit(request).granted  # the budget counts calls of models, and none is named
+    w.load(HEAD + "budgets:\n  - {id: day, by: org, limit: {usd: 1}, per: day}\n")
+    assert "did not say" in w.admit(request).decision.reasons[0].because
+    w.load(HEAD + "budgets:\n  - {id: day, by: org, limit: {calls: 1}, per: day}\n")
+    assert w.admit(request).granted
+
+
+def test_a_lease_that_ends_charges_and_a_late_outcome_corrects() -> None:
+    w = world("  - {id: day, by: agent, limit: {usd: 1, seconds: 2000}, per: day}\n")
+    session = w.open()
+    request = chat(session, DOLLAR)
+    late = w.admit(request)
+    w.now += 601 * SECOND
+    assert w.do(w.governor.expire) == 1
+    assert [balance(cell, w.now)[1:3] for cell in cells(w)] == [(600 * 10**6, 0), (DOLLAR, 0)]
+    assert w.session(session.id).nano_usd == DOLLAR
+    assert not w.admit(request).granted
+    done = Outcome(status="ok", usage=Usage(nano_usd=7), duration=601 * SECOND)
+    assert w.settle(late, request, done).late
+    assert [balance(cell, w.now)[1:3] for cell in cells(w)] == [(601 * 10**6, 0), (7, 0)]
+    assert w.session(session.id).nano_usd == 7
+    assert w.admit(chat(session, DOLLAR - 7)).granted
+    assert problems(w) == []
+
+
+def test_a_late_outcome_that_did_not_run_gives_all_back() -> None:
+    w = world("  - {id: day, by: agent, limit: {usd: 1}, per: day}\n")
+    request = chat(w.open(), DOLLAR)
+    late = w.admit(request)
+    w.now += HOUR
+    w.do(w.governor.expire)
+    w.settle(late, request, Outcome(status="not-run"))
+    assert one(w) == (0, 0)
+    assert problems(w) == []
+
+
+def test_an_overrun_blocks_the_rest_of_the_window() -> None:
+    w = world("  - {id: day, by: org, limit: {usd: 9}, per: day, notify: []}\n")
+    session = w.open()
+    request = chat(session, 5)
+    w.settle(w.admit(request), request, Outcome(status="ok", usage=Usage(nano_usd=6)))
+    blocked = w.admit(request)
+    assert "blocked" in blocked.decision.reasons[0].because
+    record = w.records()[-2]
+    assert (record.kind, record.status) == ("budget", "overrun")
+    assert record.budget is not None
+    assert record.budget.amount == 1
+    w.now += 24 * HOUR
+    assert w.admit(request).granted
+    assert problems(w) == []
+
+
+def test_shadow_counts_and_lets_through() -> None:
+    w = world("  - {id: day, by: org, limit: {usd: 1}, per: day}\n", "mode: shadow\n" + HEAD)
+    request = chat(w.open(), DOLLAR)
+    for _ in range(2):
+        admission = w.admit(request)
+        assert admission.granted
+        w.settle(admission, request)
+    assert admission.decision.effect is Effect.DENY
+    assert one(w) == (2 * DOLLAR, 0)
+    assert problems(w) == []
+
+
+def test_all_levels_or_none() -> None:
+    levels = "".join(
+        f"  - {{id: {by}, by: {by}, limit: {{usd: {limit}}}, per: month, notify: []}}\n"
+        for by, limit in [("org", 9), ("team", 9), ("agent", 1), ("user", 9), ("session", 9)]
+    )
+    w = world(levels)
+    session = w.open()
+    first = w.admit(chat(session, DOLLAR))
+    assert len(first.reserved) == 5
+    assert not w.admit(chat(session, DOLLAR)).granted
+    assert {balance(cell, w.now).held for cell in cells(w)} == {DOLLAR}
+    assert problems(w) == []
+
+
+def test_declared_costs() -> None:
+    w = world(
+        "  - {id: d, by: org, limit: {usd: 10, output_tokens: 100, seconds: 60}, per: day}\n"
+        .replace("}, per", "}, notify: [], per")
+    )  # fmt: skip
+    session = w.open()
+    for tool, arguments, result, costs in [
+        ("priced", {}, None, (0, 0.25)),
+        ("counted", {"n": 3}, None, (0, 0.003)),
+        ("metered", {}, {"cost": 0.5}, (7, 0.5)),
+        ("metered", {}, {"cost": "free"}, (7, 2)),
+        ("metered", {}, {"cost": -3}, (7, 2)),
+        ("metered", {}, None, (7, 2)),
+        ("act", {}, None, (0, 0)),
+    ]:
+        before = {cell.measure: balance(cell, w.now).spent for cell in cells(w)}
+        request = w.call(session, tool, **arguments)
+        admission = w.admit(request)
+        w.settle(admission, request, Outcome(status="ok", result=result, duration=2 * SECOND))
+        after = {cell.measure: balance(cell, w.now).spent for cell in cells(w)}
+        assert after["seconds"] - before.get("seconds", 0) == 2_000_000
+        assert after["output_tokens"] - before.get("output_tokens", 0) == costs[0], tool
+        assert after["usd"] - before.get("usd", 0) == costs[1] * DOLLAR, tool
+    bad = w.admit(w.call(session, "counted", n=-5))
+    assert rules(bad)[0] == "budget"
+    assert "less than 0" in bad.decision.reasons[0].because
+    assert problems(w) == []
+
+
+def test_seconds_hold_what_is_left_where_nobody_says_how_long_it_takes() -> None:
+    w = world("  - {id: d, by: org, limit: {seconds: 60}, per: hour, notify: []}\n")
+    session = w.open()
+    request = w.call(session, "act")
+    first = w.admit(request)
+    assert one(w) == (0, 60_000_000)
+    assert not w.admit(request).granted
+    w.settle(first, request, Outcome(status="ok", duration=40 * SECOND))
+    assert not w.admit(w.call(session, "metered")).granted
+    second = w.admit(request)
+    assert one(w) == (40_000_000, 20_000_000)
+    w.settle(second, request, Outcome(status="ok", duration=21 * SECOND))
+    assert one(w) == (61_000_000, 0)
+    assert cells(w)[0].blocked_until == 0
+    assert not w.admit(w.call(session, "metered")).granted
+    assert problems(w) == []
+
+
+def test_people_can_raise_a_limit_for_a_time() -> None:
+    w = world(
+        "  - {id: d, by: org, limit: {usd: 1}, per: day, notify: [],"
+        " on_exceed: {ask: [finance], raise: 50, for: 2h}}\n"
+    )
+    session = w.open()
+    request = chat(session, DOLLAR)
+    w.settle(w.admit(request), request)
+    held = w.admit(request)
+    assert (held.decision.effect, held.granted) == (Effect.ASK, False)
+    assert rules(held) == ["budget", "all"]
+    w.approve(held.approval, "grace")
+    used = w.admit(request)
+    assert used.granted
+    assert used.approval == held.approval
+    (cell,) = cells(w)
+    assert (cell.raised, cell.raised_until) == (DOLLAR, w.now + 2 * HOUR)
+    raising = next(r for r in w.records() if r.status == "raised")
+    assert raising.approval == held.approval
+    w.settle(used, request, Outcome(status="ok", usage=Usage(nano_usd=DOLLAR // 2)))
+    assert w.admit(chat(session, DOLLAR // 2)).granted
+    again = w.admit(chat(session, 1))
+    assert again.decision.effect is Effect.ASK
+    assert problems(w) == []
+
+
+def test_asking_lifts_a_block_and_a_deny_beside_it_wins() -> None:
+    ask = "  - {id: a, by: org, limit: {usd: 9}, per: day, on_exceed: ask, notify: []}\n"
+    w = world(ask)
+    session = w.open()
+    request = chat(session, 5)
+    w.settle(w.admit(request), request, Outcome(status="ok", usage=Usage(nano_usd=6)))
+    held = w.admit(request)
+    w.approve(held.approval, "grace")
+    assert w.admit(request).granted
+    assert w.admit(request).granted
+    assert problems(w) == []
+    w.load(HEAD + "budgets:\n" + ask + "  - {id: b, by: org, limit: {usd: 1}, per: day}\n")
+    assert w.admit(chat(session, 10 * DOLLAR)).decision.effect is Effect.DENY
+
+
+def test_an_answer_is_cut_to_what_the_budget_can_pay() -> None:
+    w = world("  - {id: d, by: org, limit: {usd: 0.000001, tokens: 100}, per: day, notify: []}\n")
+    session = w.open()
+    most = {"output_limit": "args.max_tokens", "output_price": 10}
+    request = chat(session, 100 + 10 * 200, 200, **most)
+    first = w.admit(request)
+    assert first.granted
+    assert first.arguments == {"model": "large", "max_tokens": 90}
+    (cap,) = first.decision.obligations
+    assert (cap.kind, cap.target, cap.value, cap.rule) == ("cap", "args.max_tokens", 90, "d")
+    assert [balance(cell, w.now).held for cell in cells(w)] == [100, 1000]
+    ran = replace(request, arguments=first.arguments)
+    w.settle(first, ran, Outcome(status="ok", usage=Usage(nano_usd=150, input_tokens=9)))
+    assert not w.admit(chat(session, 2000, 200)).granted
+    assert not w.admit(chat(session, 10_000, 15, output_limit="args.max_tokens")).granted
+    assert not w.admit(chat(session, 900, 200, output_limit="args.absent")).granted
+    assert problems(w) == []
+
+
+def test_a_cheaper_model_is_called_instead() -> None:
+    w = world(
+        "  - {id: d, by: org, limit: {usd: 1}, per: day, on_exceed: {downgrade: small},"
+        " notify: []}\n"
+    )
+    session = w.open()
+    assert w.policies.downgrades == ("small",)
+    small = Estimate(
+        usage=Usage(nano_usd=3000, input_tokens=10, output_tokens=100),
+        model="small",
+        output_price=10,
+    )
+    request = chat(session, DOLLAR + 1, 100, instead=(small,))
+    first = w.admit(request)
+    assert first.arguments == {"model": "small", "max_tokens": 100}
+    assert one(w) == (0, 3000)
+    assert w.records()[-1].model == "small"
+    assert not w.admit(chat(session, DOLLAR + 1, 100)).granted
+    w.settle(first, replace(request, arguments=first.arguments))
+    rest = chat(session, DOLLAR - 3000 - 2600, 100)
+    assert w.admit(rest).granted
+    short = replace(request, estimate=replace(request.estimate, output_limit="args.max_tokens"))
+    both = w.admit(short)
+    assert both.arguments == {"model": "small", "max_tokens": 60}
+    assert [each.kind for each in both.decision.obligations] == ["rewrite", "cap"]
+    assert problems(w) == []
+
+
+def test_a_change_that_policy_does_not_allow_is_not_made() -> None:
+    head = HEAD + "  - {id: no-small, tools: chat, when: args.model == 'small', effect: deny}\n"
+    w = world(
+        "  - {id: d, by: org, limit: {usd: 1}, per: day, on_exceed: {downgrade: small}}\n", head
+    )
+    small = Estimate(usage=Usage(), model="small")
+    denied = w.admit(chat(w.open(), DOLLAR + 1, instead=(small,)))
+    assert rules(denied) == ["budget", "all"]
+
+
+def test_thresholds_are_told_once() -> None:
+    w = world("  - {id: d, by: org, limit: {calls: 10}, per: day}\n")
+    session = w.open()
+    for _ in range(10):
+        request = w.call(session, "act")
+        w.settle(w.admit(request), request)
+    told = [r.budget.percent for r in w.records() if r.kind == "budget" and r.budget is not None]
+    assert told == [50, 80, 100]
+    assert problems(w) == []
+
+
+def test_rolling_windows_move_on() -> None:
+    w = world("  - {id: d, by: org, limit: {calls: 2}, rolling: 1h}\n")
+    session = w.open()
+    times = []
+    for minute in range(0, 200, 10):
+        w.now = START + minute * 60 * SECOND
+        request = w.call(session, "act")
+        admission = w.admit(request)
+        if admission.granted:
+            times.append(minute)
+            w.settle(admission, request)
+        else:
+            assert admission.retry_at is not None
+            assert admission.retry_at > w.now
+    assert times == [0, 10, 70, 80, 140, 150]
+    assert problems(w) == []
+
+
+def test_a_hold_stays_in_the_window_it_was_made_in() -> None:
+    w = world("  - {id: d, by: org, limit: {usd: 1}, per: minute, notify: []}\n")
+    session = w.open()
+    request = chat(session, DOLLAR)
+    first = w.admit(request)
+    w.now += 60 * SECOND
+    second = w.admit(request)
+    assert second.granted
+    w.settle(first, request)
+    assert [balance(cell, w.now)[1:3] for cell in cells(w)] == [(DOLLAR, 0), (0, DOLLAR)]
+    assert problems(w) == []
+
+
+def test_sessions_and_tasks() -> None:
+    w = world(
+        "  - {id: s, by: agent, limit: {calls: 2}, per: session, notify: []}\n"
+        "  - {id: t, by: task, limit: {calls: 3}, per: session, notify: []}\n"
+    )
+    parent = w.open()
+    child = w.open(user=None, parent=parent.id)
+    grandchild = w.open(user=None, parent=child.id)
+    assert (child.task, grandchild.task) == (parent.id, parent.id)
+    granted = [
+        w.admit(w.call(session, "act")).granted
+        for session in (parent, parent, parent, child, grandchild)
+    ]
+    assert granted == [True, True, False, True, False]
+    assert w.admit(w.call(w.open(), "act")).granted
+    assert problems(w) == []
+
+
+def test_evaluations_are_charged_at_once() -> None:
+    w = world("  - {id: d, by: org, limit: {usd: 1}, per: day, notify: [100]}\n")
+    session = w.open()
+    request = chat(session, DOLLAR)
+    assert w.do(w.governor.evaluate, request).granted
+    assert one(w) == (DOLLAR, 0)
+    assert w.session(session.id).nano_usd == DOLLAR
+    assert not w.do(w.governor.evaluate, request).granted
+    assert w.kinds().count("budget") == 1
+    assert problems(w) == []
+
+
+def test_an_auditor_finds_a_ledger_that_is_not_the_sum_of_the_log() -> None:
+    w = world("  - {id: d, by: org, limit: {usd: 9}, per: day, notify: []}\n")
+    session = w.open()
+    request = chat(session, DOLLAR)
+    w.settle(w.admit(request), request)
+    (cell,) = cells(w)
+    emptied = replace(cell, slots=(replace(cell.slots[0], spent=0),))
+    w.store.write(lambda t: t.put_cell(emptied))
+    w.admit(request)
+    found: list[str] = []
+    replay = Replay(lambda _, code, __: found.append(code))
+    for position, record in enumerate(w.records()):
+        replay.see(position, record)
+    assert found == ["budget-ledger"]
+
+
+def test_a_model_is_counted_by_its_name() -> None:
+    w = world("  - {id: m, by: model, limit: {calls: 1}, per: day, models: [large]}\n")
+    session = w.open()
+    assert w.admit(chat(session, 1)).granted
+    assert not w.admit(chat(session, 1)).granted
+    other = chat(session, 1)
+    estimate = replace(other.estimate, model="huge")
+    assert w.admit(replace(other, estimate=estimate)).granted
