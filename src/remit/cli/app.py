@@ -38,6 +38,7 @@ _COMMANDS = {
         "Let go on what was stopped: one STOP by its id, or all stops of --agent, --tool, ...",
     ),
     "serve": ("remit.cli.serve:serve", "Govern the agents of many processes, as a server."),
+    "wrap": ("remit.cli.wrap:wrap", "Govern an MCP server that a client starts as a command."),
     "agents": ("remit.cli.agents:agents", "Add agents and people, and make and revoke keys."),
     "audit": ("remit.cli.audit:audit", "Export, verify, prove, show and erase records of the log."),
     "witness": ("remit.cli.witness:witness", "Watch a log from outside, and have it cosigned."),

@@ -35,6 +35,8 @@ class ServerEvent(Struct, frozen=True):
     """The ``event`` field; empty when there is none."""
     has_id: bool
     """Whether it has an ``id`` field: some readers then take every blank line for an event."""
+    id: str = ""
+    """Its value: what a client that lost the stream goes on from."""
 
 
 class EventReader:
@@ -101,7 +103,7 @@ class EventReader:
 def _parse(raw: bytes, text: bytes, before: list[ServerEvent]) -> ServerEvent:
     data: list[bytes] = []
     name = b""
-    has_id = False
+    has_id, event_id = False, b""
     for line in _LINE_END.split(text):
         if not line or line[0] == 58:
             continue
@@ -116,12 +118,20 @@ def _parse(raw: bytes, text: bytes, before: list[ServerEvent]) -> ServerEvent:
         elif field == b"event":
             name = value
         elif field == b"id":
-            has_id = True
+            has_id, event_id = True, value
     joined = b"\n".join(data) if data else None
-    return ServerEvent(raw, joined, name.decode("utf-8", "replace"), has_id)
+    return ServerEvent(
+        raw,
+        joined,
+        name.decode("utf-8", "replace"),
+        has_id,
+        event_id.decode("utf-8", "replace"),
+    )
 
 
-def encode_event(data: bytes, name: str = "") -> bytes:
+def encode_event(data: bytes, name: str = "", event_id: str = "") -> bytes:
     """An event with one line of data, which must not hold a line end (JSON does not)."""
     head = f"event: {name}\n".encode() if name else b""
+    if event_id:
+        head += f"id: {event_id}\n".encode()
     return head + b"data: " + data + b"\n\n"
