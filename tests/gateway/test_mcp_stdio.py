@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
 from mcp_types import CreateMessageResult, ElicitResult, TextContent
 
+from mcp import Client, StdioServerParameters
 from remit.audit.record import Record, parse_record
 from remit.storage.sqlite import SqliteStore
 

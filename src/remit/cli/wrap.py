@@ -75,8 +75,9 @@ def wrap(
 ) -> int:
     """Govern an MCP server that a client starts as a command.
 
-    Put this before the command in the client's configuration. Everything that the client and the server say to one another is decided by the policy and
-    recorded beside it, or by the server at --connect. Write -- before the command.
+    Put this before the command in the client's configuration, and -- between the two. Everything
+    that the client and the server say to one another is decided by the policy and recorded beside
+    it, or by the server at --connect.
     """
     if not SERVER_NAME.fullmatch(name):
         raise ConfigError(f"--name {name}: write lower-case letters, digits, - and _")
