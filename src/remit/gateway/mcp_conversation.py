@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-from remit.gateway.mcp_gate import Held, McpGate, OpenCall
+from remit.gateway.mcp_gate import McpGate, Notice, OpenCall
 from remit.protocols import mcp
 from remit.protocols.mcp import McpMessage, MessageId, MessageKind
 from remit.protocols.mcp_methods import PASSED_TO_CLIENT, PASSED_TO_SERVER
@@ -37,7 +37,7 @@ class ClientSide(Protocol):
         """Send a notification or a request of the server: ``data``, made of ``message``."""
         ...
 
-    def held(self, message: McpMessage) -> Held | None:
+    def held(self, message: McpMessage) -> Notice | None:
         """How to tell it that a request of its waits; None where it would not understand."""
         ...
 

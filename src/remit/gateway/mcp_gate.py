@@ -29,7 +29,7 @@ from remit.model import Action, Finding, Outcome
 from remit.protocols import mcp, mcp_methods, mcp_results
 from remit.protocols.mcp import McpFault, McpMessage, MessageKind
 from remit.protocols.mcp_methods import TOOL_CALL, TOOL_LIST, Asked
-from remit.protocols.mcp_results import ToolFacts
+from remit.protocols.mcp_results import ListedTool
 
 _MAX_TOOLS = 4096
 _MAX_QUESTIONS = 64
@@ -47,7 +47,7 @@ Raises:
 """
 
 
-class Subject(Protocol):
+class GateSubject(Protocol):
     """Who acts through a gate, and what they may see."""
 
     async def caller(self, context: Mapping[str, Any]) -> Caller:
@@ -104,7 +104,7 @@ class OpenCall:
         self.settled = False
 
 
-class Held(Struct, frozen=True):
+class Notice(Struct, frozen=True):
     """Whom to tell that a request waits: called now and then, with words."""
 
     tell: Callable[[str], None]
@@ -117,7 +117,7 @@ class McpGate:
         self,
         server: str,
         enforcement: Enforcement,
-        subject: Subject,
+        subject: GateSubject,
         inspector: Inspector | None = None,
         exchange: Exchange | None = None,
     ) -> None:
@@ -136,7 +136,7 @@ class McpGate:
         self._enforcement = enforcement
         self._subject = subject
         self._inspector = inspector
-        self._tools: dict[str, ToolFacts] = {}
+        self._tools: dict[str, ListedTool] = {}
         self._questions: dict[tuple[str, str], Granted] = {}
         """Of results that need input first: by action and key, until the call is made again."""
         self.knows_tools = False
@@ -144,7 +144,7 @@ class McpGate:
 
     # From the client to the server
 
-    async def request(self, message: McpMessage, held: Held | None = None) -> OpenCall | bytes:
+    async def request(self, message: McpMessage, held: Notice | None = None) -> OpenCall | bytes:
         """Decide on a client's request: what to send on, or what to answer instead.
 
         Args:
@@ -244,7 +244,7 @@ class McpGate:
         if "nextCursor" not in result:
             self.knows_tools = True
 
-    def tool(self, name: str) -> ToolFacts | None:
+    def tool(self, name: str) -> ListedTool | None:
         """What the server says of a tool, where a list of it went by."""
         return self._tools.get(name)
 
@@ -285,7 +285,7 @@ class McpGate:
                 return
             params = {**params, "cursor": answer.body["nextCursor"]}
 
-    async def _admitted(self, asked: Asked, method: str, held: Held | None) -> Granted:
+    async def _admitted(self, asked: Asked, method: str, held: Notice | None) -> Granted:
         facts = None if asked.tool is None else self._tools.get(asked.tool)
         caller = await self._subject.caller({"mcp": self._context(asked, method, facts)})
         schema = None if facts is None else facts.schema
@@ -308,7 +308,7 @@ class McpGate:
         with _Heartbeat(held, asked.action):
             return await run_async(flow)
 
-    def _context(self, asked: Asked, method: str, facts: ToolFacts | None) -> dict[str, Any]:
+    def _context(self, asked: Asked, method: str, facts: ListedTool | None) -> dict[str, Any]:
         context: dict[str, Any] = {"server": self.server, "method": method}
         if facts is not None:
             context["annotations"] = facts.annotations
@@ -480,7 +480,7 @@ class _Heartbeat:
 
     __slots__ = ("_action", "_held", "_loop", "_since", "_timer")
 
-    def __init__(self, held: Held, action: str) -> None:
+    def __init__(self, held: Notice, action: str) -> None:
         self._held = held
         self._action = action
         self._loop = asyncio.get_running_loop()

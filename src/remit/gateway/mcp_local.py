@@ -12,7 +12,7 @@ from remit.policy import PolicySet
 
 
 class SessionSubject:
-    """The agent of one session of a guard (``Subject``)."""
+    """The agent of one session of a guard (``GateSubject``)."""
 
     def __init__(self, guard: Guard, scope: SessionScope) -> None:
         self._guard = guard

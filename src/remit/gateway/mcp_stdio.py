@@ -12,7 +12,7 @@ from typing import IO
 
 from remit.canonical import JsonLimits
 from remit.gateway.mcp_conversation import McpConversation
-from remit.gateway.mcp_gate import Held, Inspector, McpGate, Subject
+from remit.gateway.mcp_gate import GateSubject, Inspector, McpGate, Notice
 from remit.gateway.mcp_process import ChildListener, ChildServer, ChildSettings
 from remit.guard.enforcement import Enforcement
 from remit.protocols import mcp
@@ -32,7 +32,7 @@ class StdioRelay:
         settings: ChildSettings,
         server: str,
         enforcement: Enforcement,
-        subject: Subject,
+        subject: GateSubject,
         *,
         inspector: Inspector | None = None,
         log: Callable[[str], None],
@@ -185,7 +185,7 @@ class _StdioClient:
     async def push_notice(self, method: str) -> None:
         await self._write(mcp.encode_message({"jsonrpc": "2.0", "method": method}))
 
-    def held(self, message: McpMessage) -> Held | None:
+    def held(self, message: McpMessage) -> Notice | None:
         token = message.progress_token
         if token is None:
             return None
@@ -198,7 +198,7 @@ class _StdioClient:
             self._pushes.add(task)
             task.add_done_callback(self._pushes.discard)
 
-        return Held(tell)
+        return Notice(tell)
 
     async def _write(self, data: bytes) -> None:
         writer = self._writer

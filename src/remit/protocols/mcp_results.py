@@ -15,7 +15,7 @@ from remit.model import Digest
 _MAX_TOLD = 1000
 
 
-class ToolFacts(Struct, frozen=True, kw_only=True):
+class ListedTool(Struct, frozen=True, kw_only=True):
     """What a server says of one of its tools."""
 
     schema: Digest
@@ -76,15 +76,15 @@ def questions(result: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, An
     return found
 
 
-def tool_facts(tools: Iterable[Any]) -> dict[str, ToolFacts]:
+def tool_facts(tools: Iterable[Any]) -> dict[str, ListedTool]:
     """What a list says of its tools. Of tools with one name the first counts."""
-    found: dict[str, ToolFacts] = {}
+    found: dict[str, ListedTool] = {}
     for tool in tools:
         name = tool.get("name") if isinstance(tool, dict) else None
         if isinstance(name, str) and name not in found:
             annotations = tool.get("annotations")
             schema = tool.get("inputSchema")
-            found[name] = ToolFacts(
+            found[name] = ListedTool(
                 schema=canonical.digest(schema),
                 annotations=annotations if isinstance(annotations, dict) else {},
                 headers=_header_arguments(schema),
