@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-from remit.gateway.mcp_gate import McpGate, Notice, OpenCall
+from remit.gateway.mcp_calls import Notice, OpenCall
+from remit.gateway.mcp_gate import McpGate
 from remit.protocols import mcp
 from remit.protocols.mcp import McpMessage, MessageId, MessageKind
 from remit.protocols.mcp_methods import PASSED_TO_CLIENT, PASSED_TO_SERVER

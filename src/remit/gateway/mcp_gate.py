@@ -8,11 +8,8 @@ directions: what the client asks of the server, and what the server asks of the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from time import monotonic_ns
-from typing import Any, Literal, Protocol
-
-from msgspec import Struct
+from collections.abc import Mapping
+from typing import Any
 
 from remit.errors import (
     ApprovalRequired,
@@ -21,8 +18,18 @@ from remit.errors import (
     Refused,
     RemitError,
 )
+from remit.gateway.mcp_calls import (
+    Ended,
+    Exchange,
+    GateSubject,
+    Heartbeat,
+    Inspector,
+    Notice,
+    OpenCall,
+    timed,
+)
 from remit.guard.authority import Proposed, Settled
-from remit.guard.calls import Caller, Granted, said
+from remit.guard.calls import Granted, said
 from remit.guard.enforcement import Enforcement
 from remit.guard.steps import run_async
 from remit.model import Action, Finding, Outcome
@@ -33,81 +40,8 @@ from remit.protocols.mcp_results import ListedTool
 
 _MAX_TOOLS = 4096
 _MAX_QUESTIONS = 64
-BEAT = 5.0
-"""Seconds between two notices that a request is held."""
 
 _MAX_PAGES = 100
-
-Ended = Literal["error", "cancelled", "not-run"]
-Exchange = Callable[[bytes, str], Awaitable[McpMessage]]
-"""Sends a request of the gateway's own, with its id, and gives the answer.
-
-Raises:
-    OSError: there is none.
-"""
-
-
-class GateSubject(Protocol):
-    """Who acts through a gate, and what they may see."""
-
-    async def caller(self, context: Mapping[str, Any]) -> Caller:
-        """Who calls, at this moment.
-
-        Raises:
-            RemitError: nobody who may.
-        """
-        ...
-
-    async def visible(self, actions: Sequence[str]) -> frozenset[str]:
-        """Those of the actions of which some call could be granted to them."""
-        ...
-
-
-class Inspector(Protocol):
-    """Looks into what servers say of their tools, and into what passes."""
-
-    def listed(self, server: str, tools: Sequence[Mapping[str, Any]]) -> None:
-        """A list of tools went by."""
-        ...
-
-    def proposed(self, server: str, tool: str, arguments: Mapping[str, Any]) -> tuple[Finding, ...]:
-        """What is to be known of a tool before it is called: changed, shadowing, poisoned."""
-        ...
-
-    def returned(self, server: str, tool: str, result: Any) -> tuple[Finding, ...]:
-        """What was seen in a result."""
-        ...
-
-
-class OpenCall:
-    """One request on its way: what to send for it, and what is open until it is answered."""
-
-    __slots__ = ("asked", "by_server", "data", "granted", "message", "settled")
-
-    def __init__(
-        self,
-        message: McpMessage,
-        data: bytes,
-        asked: Asked | None = None,
-        granted: Granted | None = None,
-        *,
-        by_server: bool = False,
-    ) -> None:
-        self.message = message
-        self.by_server = by_server
-        """Whether the server asks the client, not the other way round."""
-        self.data = data
-        """To be sent on."""
-        self.asked = asked
-        self.granted = granted
-        """None where it passes without a decision."""
-        self.settled = False
-
-
-class Notice(Struct, frozen=True):
-    """Whom to tell that a request waits: called now and then, with words."""
-
-    tell: Callable[[str], None]
 
 
 class McpGate:
@@ -189,7 +123,7 @@ class McpGate:
         told = f"{call.message.method} of {self.server} got no answer: {why}"
         if call.granted is not None and not call.settled:
             call.settled = True
-            outcome = _timed(call.granted, Outcome(status=ended, error=why))
+            outcome = timed(call.granted, Outcome(status=ended, error=why))
             try:
                 settled = await run_async(self._enforcement.settle(call.granted, outcome))
             except OutcomeNotRecorded as error:
@@ -202,7 +136,7 @@ class McpGate:
         """Settle a call that nobody waits for any more, without waiting either."""
         if call.granted is not None and not call.settled:
             call.settled = True
-            outcome = _timed(call.granted, Outcome(status="cancelled", error=why))
+            outcome = timed(call.granted, Outcome(status="cancelled", error=why))
             self._enforcement.late.start()
             self._enforcement.abandon(call.granted, outcome)
 
@@ -251,7 +185,7 @@ class McpGate:
     def close(self, why: str) -> None:
         """Settle the questions that nobody will answer any more, without waiting."""
         for granted in self._questions.values():
-            outcome = _timed(granted, Outcome(status="cancelled", error=why))
+            outcome = timed(granted, Outcome(status="cancelled", error=why))
             self._enforcement.late.start()
             self._enforcement.abandon(granted, outcome)
         self._questions.clear()
@@ -305,7 +239,7 @@ class McpGate:
         flow = self._enforcement.admit(proposed, _any_arguments)
         if held is None:
             return await run_async(flow)
-        with _Heartbeat(held, asked.action):
+        with Heartbeat(held, asked.action):
             return await run_async(flow)
 
     def _context(self, asked: Asked, method: str, facts: ListedTool | None) -> dict[str, Any]:
@@ -322,7 +256,7 @@ class McpGate:
         assert asked is not None
         if message.kind is MessageKind.ERROR:
             told = mcp_results.told_error(message.body)
-            return _timed(granted, Outcome(status="error", error=told)), None
+            return timed(granted, Outcome(status="error", error=told)), None
         plain = mcp_results.shown_to_policy(message.body, len(message.raw))
         findings: tuple[Finding, ...] = ()
         if self._inspector is not None:
@@ -336,7 +270,7 @@ class McpGate:
             error=failure,
             findings=findings,
         )
-        return _timed(granted, outcome), plain
+        return timed(granted, outcome), plain
 
     def _shown(self, call: OpenCall, message: McpMessage, settled: Settled, plain: Any) -> bytes:
         settlement = settled.settlement
@@ -413,7 +347,7 @@ class McpGate:
             if before is not None:
                 self._enforcement.late.start()
                 again = Outcome(status="cancelled", error="asked again")
-                self._enforcement.abandon(before, _timed(before, again))
+                self._enforcement.abandon(before, timed(before, again))
             self._questions[call.asked.action, key] = granted
         return shown
 
@@ -434,7 +368,7 @@ class McpGate:
                 if question is not None:
                     changed[key] = await self._answered(question, answer)
         except RemitError as error:
-            outcome = _timed(granted, Outcome(status="not-run", error=str(error)[:1000]))
+            outcome = timed(granted, Outcome(status="not-run", error=str(error)[:1000]))
             await run_async(self._enforcement.settle(granted, outcome))
             raise
         if changed == given and granted.admission.arguments is None:
@@ -446,9 +380,7 @@ class McpGate:
 
     async def _answered(self, question: Granted, answer: Any) -> Any:
         settled = await run_async(
-            self._enforcement.settle(
-                question, _timed(question, Outcome(status="ok", result=answer))
-            )
+            self._enforcement.settle(question, timed(question, Outcome(status="ok", result=answer)))
         )
         if settled.settlement.withheld:
             raise Refused(settled.refusal)
@@ -475,29 +407,6 @@ class McpGate:
         return mcp.result_answer(message.id, result)
 
 
-class _Heartbeat:
-    """Tells now and then that a request is held, from when it is entered until it is left."""
-
-    __slots__ = ("_action", "_held", "_loop", "_since", "_timer")
-
-    def __init__(self, held: Notice, action: str) -> None:
-        self._held = held
-        self._action = action
-        self._loop = asyncio.get_running_loop()
-
-    def __enter__(self) -> None:
-        self._since = self._loop.time()
-        self._timer = self._loop.call_later(BEAT, self._beat)
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def _beat(self) -> None:
-        waited = round(self._loop.time() - self._since)
-        self._held.tell(f"{self._action} waits for a decision since {waited} s")
-        self._timer = self._loop.call_later(BEAT, self._beat)
-
-
 def _any_arguments(_: Mapping[str, Any]) -> None:
     """The server judges its arguments itself."""
 
@@ -506,13 +415,3 @@ def _with_arguments(message: McpMessage, granted: Granted) -> bytes:
     if granted.admission.arguments is None:
         return message.raw
     return mcp.with_body(message, mcp_methods.with_arguments(message, granted.request.arguments))
-
-
-def _timed(granted: Granted, outcome: Outcome) -> Outcome:
-    return Outcome(
-        status=outcome.status,
-        result=outcome.result,
-        error=outcome.error,
-        duration=monotonic_ns() - granted.started,
-        findings=outcome.findings,
-    )

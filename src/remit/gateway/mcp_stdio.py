@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import IO
 
 from remit.canonical import JsonLimits
+from remit.gateway.mcp_calls import GateSubject, Inspector, Notice
 from remit.gateway.mcp_conversation import McpConversation
-from remit.gateway.mcp_gate import GateSubject, Inspector, McpGate, Notice
+from remit.gateway.mcp_gate import McpGate
 from remit.gateway.mcp_process import ChildListener, ChildServer, ChildSettings
 from remit.guard.enforcement import Enforcement
 from remit.protocols import mcp
