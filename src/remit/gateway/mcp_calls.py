@@ -83,7 +83,7 @@ class OpenCall:
         self.settled = False
 
 
-class Notice(Struct, frozen=True):
+class WaitNotice(Struct, frozen=True):
     """Whom to tell that a request waits: called now and then, with words."""
 
     tell: Callable[[str], None]
@@ -94,7 +94,7 @@ class Heartbeat:
 
     __slots__ = ("_action", "_held", "_loop", "_since", "_timer")
 
-    def __init__(self, held: Notice, action: str) -> None:
+    def __init__(self, held: WaitNotice, action: str) -> None:
         """Tell ``held`` that ``action`` waits."""
         self._held = held
         self._action = action

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-from remit.gateway.mcp_calls import Notice, OpenCall
+from remit.gateway.mcp_calls import OpenCall, WaitNotice
 from remit.gateway.mcp_gate import McpGate
 from remit.protocols import mcp
 from remit.protocols.mcp import McpMessage, MessageId, MessageKind
@@ -38,7 +38,7 @@ class ClientSide(Protocol):
         """Send a notification or a request of the server: ``data``, made of ``message``."""
         ...
 
-    def held(self, message: McpMessage) -> Notice | None:
+    def held(self, message: McpMessage) -> WaitNotice | None:
         """How to tell it that a request of its waits; None where it would not understand."""
         ...
 

@@ -24,8 +24,8 @@ from remit.gateway.mcp_calls import (
     GateSubject,
     Heartbeat,
     Inspector,
-    Notice,
     OpenCall,
+    WaitNotice,
     timed,
 )
 from remit.guard.authority import Proposed, Settled
@@ -78,7 +78,9 @@ class McpGate:
 
     # From the client to the server
 
-    async def request(self, message: McpMessage, held: Notice | None = None) -> OpenCall | bytes:
+    async def request(
+        self, message: McpMessage, held: WaitNotice | None = None
+    ) -> OpenCall | bytes:
         """Decide on a client's request: what to send on, or what to answer instead.
 
         Args:
@@ -219,7 +221,7 @@ class McpGate:
                 return
             params = {**params, "cursor": answer.body["nextCursor"]}
 
-    async def _admitted(self, asked: Asked, method: str, held: Notice | None) -> Granted:
+    async def _admitted(self, asked: Asked, method: str, held: WaitNotice | None) -> Granted:
         facts = None if asked.tool is None else self._tools.get(asked.tool)
         caller = await self._subject.caller({"mcp": self._context(asked, method, facts)})
         schema = None if facts is None else facts.schema

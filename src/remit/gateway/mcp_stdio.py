@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import IO
 
 from remit.canonical import JsonLimits
-from remit.gateway.mcp_calls import GateSubject, Inspector, Notice
+from remit.gateway.mcp_calls import GateSubject, Inspector, WaitNotice
 from remit.gateway.mcp_conversation import McpConversation
 from remit.gateway.mcp_gate import McpGate
 from remit.gateway.mcp_process import ChildListener, ChildServer, ChildSettings
@@ -186,7 +186,7 @@ class _StdioClient:
     async def push_notice(self, method: str) -> None:
         await self._write(mcp.encode_message({"jsonrpc": "2.0", "method": method}))
 
-    def held(self, message: McpMessage) -> Notice | None:
+    def held(self, message: McpMessage) -> WaitNotice | None:
         token = message.progress_token
         if token is None:
             return None
@@ -199,7 +199,7 @@ class _StdioClient:
             self._pushes.add(task)
             task.add_done_callback(self._pushes.discard)
 
-        return Notice(tell)
+        return WaitNotice(tell)
 
     async def _write(self, data: bytes) -> None:
         writer = self._writer
