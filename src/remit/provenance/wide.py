@@ -1,0 +1,110 @@
+"""The wide form of text: what stays the same when a value is disguised or cut to pieces.
+
+A copy is found again when it keeps one identifier (an address, a number of four digits or more, a
+long code) or ``RUN`` words in a row, whatever its case, spacing, Unicode form or encoding (percent,
+base64, hex, reversed). A copy of fewer words without an identifier is not found: that is the stated
+bound.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+
+from remit import text
+from remit.provenance.forms import digest
+
+RUN = 4
+"""Words in a row that make a copy."""
+MAX_QUERY = 65_536
+"""Characters of an argument that are read closely."""
+
+_WORD = re.compile(r"[^\W_]+")
+_MARKED = re.compile(r"[^\s\"'<>(){}\[\],;|]+")
+_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}[ :]?){4,}")
+
+
+def marks(value: str) -> set[bytes]:
+    """Digests of what a text is recognised by."""
+    form = text.fold(value)
+    tokens = _WORD.findall(form)
+    found = {f"i:{squeezed}" for piece in _MARKED.findall(form) if (squeezed := telling(piece))}
+    found |= {"r:" + "".join(tokens[at : at + RUN]) for at in range(len(tokens) - RUN + 1)}
+    if 0 < len(tokens) < RUN * 2:
+        found.add("i:" + "".join(tokens))
+    return {digest(each) for each in found}
+
+
+def telling(piece: str) -> str:
+    """The letters and digits of a piece of text, if they are an identifier; else nothing."""
+    bare = "".join(_WORD.findall(piece))
+    digits = sum(character.isdigit() for character in bare)
+    marked = "@" in piece or "://" in piece or "/" in piece or "_" in piece or "." in piece[1:-1]
+    if digits >= 4 or (digits and len(bare) > 5) or (marked and len(bare) > 4):
+        return bare
+    return ""
+
+
+def carries(value: str, known: object) -> bool:
+    """Whether a text holds something that is ``in known``, in any of its readings."""
+    return any(each in known for reading in readings(value) for each in marks(reading))  # type: ignore[operator]
+
+
+def readings(value: str) -> Iterator[str]:
+    """The text, and what it is when taken for an encoding; at most two layers deep."""
+    value = value[:MAX_QUERY]
+    seen = {value}
+    layer = [value]
+    for _ in range(3):
+        yield from layer
+        fresh = [found for each in layer for found in _decoded(each) if found not in seen]
+        layer = list(dict.fromkeys(fresh))[:64]
+        seen.update(layer)
+
+
+def _decoded(value: str) -> Iterator[str]:
+    yield from _despaced(value)
+    if _PERCENT.search(value):
+        yield _unquoted(value)
+    for match in _BASE64.finditer(value):
+        yield from _text(_debase64(match[0]))
+    for match in _HEX.finditer(value):
+        yield from _text(binascii.unhexlify(re.sub("[ :]", "", match[0])))
+
+
+def _despaced(value: str) -> Iterator[str]:
+    """Without blanks, where somebody set letters apart."""
+    pieces = value.split()
+    if len(pieces) > 1 and sum(len(piece) <= 2 for piece in pieces) * 2 > len(pieces):
+        yield "".join(pieces)
+
+
+def _unquoted(value: str) -> str:
+    def bytes_of(match: re.Match[str]) -> str:
+        raw = bytes.fromhex(match[0].replace("%", ""))
+        return raw.decode("utf-8", "replace")
+
+    return re.sub(r"(?:%[0-9A-Fa-f]{2})+", bytes_of, value)
+
+
+def _debase64(value: str) -> bytes:
+    plain = value.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4))
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _text(raw: bytes) -> Iterator[str]:
+    try:
+        found = raw.decode()
+    except UnicodeDecodeError:
+        return
+    if found and sum(character.isprintable() or character.isspace() for character in found) == len(
+        found
+    ):
+        yield found
