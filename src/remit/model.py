@@ -245,6 +245,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     session: Session
     outcome: Outcome | None = None
     """Set when the decision is about a result (``Phase.RESULT``)."""
+    provenance: Any = None
+    """What the session has seen (``remit.provenance.grounding``); None: nobody kept that."""
 
 
 class Location(Struct, frozen=True, order=True):

@@ -15,9 +15,13 @@ from hypothesis import strategies as st
 
 from remit.model import Finding, Outcome, Principal, Session, SessionId
 from remit.policy.comparison import ConditionError, MissingFact
-from remit.policy.evaluate import Scope, ToolFacts, evaluate
+from remit.policy.evaluate import Scope, evaluate
 from remit.policy.lower import lower
+from remit.policy.origins import Controls, ToolFacts
 from remit.policy.python import Bindings
+from remit.provenance.grounding import Provenance
+from remit.provenance.memory import Memory, say
+from remit.provenance.observing import Fields, observe
 
 CONSTANTS = {"company": "@corp.com", "limit": 10, "teams": ("red", "Blue", "ｏps"), "nothing": None}
 
@@ -35,9 +39,14 @@ ODD_WORDS = [
     "\u00a0a",
 ]
 NUMBERS = [0, 1, -1, 2, 3, 10, 2**53 + 1, 2**63 - 1, -(2**63), 0.5, 1.0, -2.5, 1e300, 3.0]
+KNOWN = tuple(
+    Provenance(observe(say(Memory(), said), {"id": "drop", "note": "x 3"}, {}, fields))
+    for said in ("query drop 3", "")
+    for fields in (Fields(), Fields(labels=("untrusted", "secret"), platform=("id",)))
+)
 SIGNATURE = (
     "args", "context", "agent", "user", "session", "tool", "result", "outcome", "now", "findings",
-    "resolved",
+    "resolved", "controls", "provenance",
 )  # fmt: skip
 
 
@@ -100,7 +109,9 @@ OWN_LEAVES = _forms(
         now.month ; now.day ; now.hour ; now.minute ; now.weekday ;
         session.calls("db.query") ; session.calls(args.s)
     bool: has(context.p) ; has(user.id) ; has(agent.team) ; flows(args.s, untrusted) ;
-        tool.declared ; flows(args, "secret") ; ("admin" in agent.roles) ; has(args.S) ;
+        tool.declared ; flows(args, "secret") ; from_user(args.s) ; unseen(args) ; asked_for(pay) ;
+        grounded(args.n) ; from_trusted(controls.who) ; asked_for(action) ; flows(args.s, secret) ;
+        ("admin" in agent.roles) ; has(args.S) ;
         url(args.s).private ; path(args.s).within("/tmp") ; has(now.hour) ;
         (nothing == null) ; findings.exists(f, f.kind == "Secret") ; has(url(args.t).host) ;
         context.p
@@ -220,6 +231,8 @@ def make_scope(random: Random) -> Scope:
         result=random.choice([None, "drop", {"k": "DROP"}]),
         findings=random.choice([(), (Finding(kind="secret", where="args.s", message="m"),)]),
         constants=CONSTANTS,
+        controls=Controls(who=random.choice([(), ("drop",), ("DROP", 3)])),
+        provenance=random.choice([None, *KNOWN]),
     )
 
 

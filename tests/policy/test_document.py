@@ -544,7 +544,7 @@ def test_everything_that_a_tool_may_declare():
     assert tool.does == (Does.READ, Does.SEND)
     assert tool.returns == ("confidential", "pii", "untrusted")
     assert tool.returns_at["result.rows"] == ("pii", "confidential")
-    assert tool.controls == ("args.query",)
+    assert tool.controls == {"which": ("args.query",), "who": ("args.to",)}
     assert tool.known_arguments == {
         "page": "any?",
         "size": "any?",

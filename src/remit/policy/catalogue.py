@@ -12,12 +12,15 @@ from msgspec import Struct
 from remit import text
 from remit.model import Does, Fault, Location
 from remit.policy import patterns
-from remit.policy.document import ToolEntry, words
+from remit.policy.document import ControlArguments, ToolEntry, words
 from remit.policy.functions import READERS, UnreadableValue
 from remit.policy.reading import ReadDocument, closest
 
 ToolSchema: TypeAlias = Mapping[str, Any]
 """JSON Schema of a tool's arguments: an object with ``properties`` and ``required``."""
+
+CONTROLS = ("who", "where", "which", "amount", "when", "access")
+"""What control arguments decide."""
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
@@ -37,8 +40,15 @@ class Tool(Struct, frozen=True, kw_only=True):
     """Arguments that name receivers, such as ``args.recipients``."""
     sends_what: tuple[str, ...] = ()
     """Arguments that carry what is sent."""
-    controls: tuple[str, ...] = ()
-    """Arguments that steer what it does, such as ``args.command``."""
+    controls: Mapping[str, tuple[str, ...]] = _NOTHING
+    """Arguments that steer what it does, by what they decide: ``who``, ``where``, ``which``,
+    ``amount``, ``when``, ``access``."""
+    platform: tuple[str, ...] = ()
+    """Names of fields of its result that the platform fills in, as patterns."""
+    claims: tuple[str, ...] = ()
+    """Names of fields of its result in which others say who they are."""
+    resource: tuple[str, ...] = ()
+    """Arguments that name what it reads or keeps, such as ``args.key``."""
     arguments: Mapping[str, str] | None = None
     """Declared type by argument, such as ``sql`` or ``string?``; None where nothing is declared."""
     schema: Mapping[str, Any] | None = None
@@ -83,11 +93,15 @@ class Catalogue:
 
 def read_tools(documents: Iterable[ReadDocument], note: Callable[[Fault], None]) -> Catalogue:
     """The catalogue that the documents declare together."""
+    documents = tuple(documents)
+    platform = tuple(
+        text.name(each) for read in documents for each in words(read.document.platform_fields)
+    )
     first: dict[str, Location] = {}
     tools = []
     for read in documents:
         for entry in read.document.tools:
-            for index, tool in enumerate(_tools(read, entry, note)):
+            for index, tool in enumerate(_tools(read, entry, platform, note)):
                 earlier = first.get(tool.pattern)
                 if earlier is not None:
                     message = f"{tool.pattern!r} is declared already at {earlier}"
@@ -100,7 +114,12 @@ def read_tools(documents: Iterable[ReadDocument], note: Callable[[Fault], None])
     return Catalogue(tools)
 
 
-def _tools(read: ReadDocument, entry: ToolEntry, note: Callable[[Fault], None]) -> Iterator[Tool]:
+def _tools(
+    read: ReadDocument,
+    entry: ToolEntry,
+    platform: tuple[str, ...],
+    note: Callable[[Fault], None],
+) -> Iterator[Tool]:
     """One ``Tool`` for each pattern of an entry."""
     labels, labels_at = _returned(read, entry, note)
     schema = _schema(read, entry, note)
@@ -113,7 +132,10 @@ def _tools(read: ReadDocument, entry: ToolEntry, note: Callable[[Fault], None]) 
         "returns_at": labels_at,
         "sends_to": words(sends.to) if sends else (),
         "sends_what": words(sends.what) if sends else (),
-        "controls": words(entry.controls),
+        "controls": MappingProxyType(_controls(entry)),
+        "platform": tuple(dict.fromkeys((*platform, *map(text.name, words(entry.sets))))),
+        "claims": tuple(map(text.name, words(entry.claims))),
+        "resource": words(entry.resource),
         "arguments": MappingProxyType(entry.arguments) if entry.arguments is not None else None,
         "schema": schema,
         "at": read.location(entry),
@@ -121,6 +143,31 @@ def _tools(read: ReadDocument, entry: ToolEntry, note: Callable[[Fault], None]) 
     _check_argument_paths(read, entry, Tool(pattern="*", **fields).known_arguments, note)
     for word in words(entry.match):
         yield Tool(pattern=text.name(word), **fields)
+
+
+def _controls(entry: ToolEntry) -> dict[str, tuple[str, ...]]:
+    """The control arguments by what they decide; receivers decide who, declared or not."""
+    written = entry.controls
+    if isinstance(written, ControlArguments):
+        found = {kind: words(getattr(written, kind)) for kind in CONTROLS}
+    else:
+        found = {"which": words(written)}
+    receivers = words(entry.sends.to) if entry.sends else ()
+    found["who"] = tuple(dict.fromkeys((*found.get("who", ()), *receivers)))
+    return {kind: arguments for kind, arguments in found.items() if arguments}
+
+
+def _control_places(entry: ToolEntry) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where each control argument and resource is written."""
+    if isinstance(entry.controls, ControlArguments):
+        for kind in CONTROLS:
+            for i, word in enumerate(words(getattr(entry.controls, kind))):
+                yield ("controls", kind, i), word
+    else:
+        for i, word in enumerate(words(entry.controls)):
+            yield ("controls", i), word
+    for i, word in enumerate(words(entry.resource)):
+        yield ("resource", i), word
 
 
 def _check_dialects(read: ReadDocument, entry: ToolEntry, note: Callable[[Fault], None]) -> None:
@@ -204,7 +251,7 @@ def _check_argument_paths(
     if entry.sends:
         named += [(("sends", "to", i), word) for i, word in enumerate(words(entry.sends.to))]
         named += [(("sends", "what", i), word) for i, word in enumerate(words(entry.sends.what))]
-    named += [(("controls", i), word) for i, word in enumerate(words(entry.controls))]
+    named += _control_places(entry)
     for path, word in named:
         root, _, rest = word.partition(".")
         argument = rest.partition(".")[0]

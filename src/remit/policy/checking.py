@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, cast
 
+from remit.policy.origins import ORIGINS
 from remit.policy.signatures import METHODS, Calls, Faults, suggestion, truth
 from remit.policy.syntax import (
     Binary,
@@ -333,11 +334,11 @@ class _Checker:
     # Calls
 
     def _function(self, node: FunctionCall, safe: Paths) -> Type:
-        if node.name != "flows":
+        if node.name not in ORIGINS:
             return self._calls.function(node, [self.value(a, safe) for a in node.arguments])
-        for argument in node.arguments[:1]:
+        for argument in node.arguments[: 0 if node.name == "asked_for" else 1]:
             self.value(argument, safe)
-        return self._calls.flows(node)
+        return self._calls.origin(node)
 
     def _method(self, node: MethodCall, safe: Paths) -> Type:
         target = self.type(node.target, safe)

@@ -33,6 +33,7 @@ from remit.policy.catalogue import Tool
 from remit.policy.dialects import in_dialect
 from remit.policy.evaluate import value_of
 from remit.policy.lower import lower
+from remit.policy.origins import ORIGINS, controls_of
 from remit.policy.python import Bindings
 from remit.policy.rules import Condition, Rule
 from remit.policy.ruling import FailedRule, Setting
@@ -180,6 +181,8 @@ class _Writer:
             "user": _REQUEST("principal", "user"),
             "session": _FACTS("session"),
             "tool": py.call(self._bind(tool_facts), self._bind(self._tool), request),
+            "controls": py.call(self._bind(controls_of), self._bind(self._tool), request),
+            "provenance": _FACTS("provenance"),
             "now": _FACTS("now"),
             "findings": py.call(self._bind(findings_of), request, facts),
             "resolved": _REQUEST("resolved"),
@@ -192,6 +195,8 @@ class _Writer:
             needed |= found.variables
             needed |= {"resolved"} if "path" in found.readers else set()
             needed |= {"session"} if "flows" in found.readers else set()
+            needed |= {"tool"} if "asked_for" in found.readers else set()
+            needed |= {"provenance"} if not found.readers.isdisjoint(ORIGINS) else set()
         statements = [code.put(name, read) for name, read in sources.items() if name in needed]
         if any(rule.after for rule in rules):
             statements.append(code.put("labels", _FACTS("session", "labels")))

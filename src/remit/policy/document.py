@@ -55,6 +55,17 @@ class Sends(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     what: Words = ()
 
 
+class ControlArguments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which arguments decide what a call does to whom, by what they decide."""
+
+    who: Words = ()
+    where: Words = ()
+    which: Words = ()
+    amount: Words = ()
+    when: Words = ()
+    access: Words = ()
+
+
 class CostRange(
     Struct,
     frozen=True,
@@ -88,7 +99,14 @@ class ToolEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     does: Class | Annotated[tuple[Class, ...], Meta(min_length=1)] = "admin"
     returns: Words | dict[Word, Words] = ()
     sends: Sends | None = None
-    controls: Words = ()
+    controls: Annotated[
+        Words | ControlArguments, Meta(description="A plain list says which thing is meant.")
+    ] = ()
+    sets: Annotated[
+        Words, Meta(description="Fields of the result that the platform fills in.")
+    ] = ()
+    claims: Annotated[Words, Meta(description="Fields in which others say who they are.")] = ()
+    resource: Annotated[Words, Meta(description="Arguments that name what is read or kept.")] = ()
     arguments: dict[Word, ArgumentType] | None = None
     schema: dict[str, Any] | None = None
     cost: Cost | None = None
@@ -215,7 +233,10 @@ class PolicyDocument(
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
-    rename={"accept_open_default": "accept-open-default"},
+    rename={
+        "accept_open_default": "accept-open-default",
+        "platform_fields": "platform-fields",
+    },
 ):
     """One policy document. All documents that are loaded together make up one policy."""
 
@@ -223,6 +244,9 @@ class PolicyDocument(
     default: Literal["deny", "allow"] | None = None
     mode: Literal["enforce", "shadow"] | None = None
     accept_open_default: bool = False
+    platform_fields: Annotated[
+        Words, Meta(description="Fields that the platform fills in, in the results of all tools.")
+    ] = ()
     define: dict[Word, Any] = field(default_factory=dict)
     agents: dict[Word, Membership] = field(default_factory=dict)
     people: dict[Word, Membership] = field(default_factory=dict)

@@ -18,10 +18,11 @@ from typing import Any, cast
 from msgspec import Struct
 
 from remit.model import Finding, Outcome, Principal, Session
-from remit.policy import comparison, operations
+from remit.policy import comparison, operations, origins
 from remit.policy.comparison import ConditionError, MissingFact, Pattern
 from remit.policy.expressions import label_name
 from remit.policy.functions import READERS, ReaderFunction
+from remit.policy.origins import ORIGINS, Controls, ToolFacts
 from remit.policy.render import render
 from remit.policy.signatures import constant_text
 from remit.policy.syntax import (
@@ -44,16 +45,9 @@ from remit.policy.syntax import (
     root,
 )
 from remit.policy.types import VARIABLES
+from remit.provenance.grounding import Provenance
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
-
-
-class ToolFacts(Struct, frozen=True, kw_only=True):
-    """What conditions see as ``tool``."""
-
-    name: str
-    does: tuple[str, ...]
-    declared: bool
 
 
 class Scope(Struct, frozen=True, kw_only=True):
@@ -62,6 +56,9 @@ class Scope(Struct, frozen=True, kw_only=True):
     agent: Principal
     session: Session
     tool: ToolFacts
+    controls: Controls = Controls()
+    provenance: Provenance | None = None
+    """What the session has seen; None: nobody kept that."""
     now: int
     """Nanoseconds since the Unix epoch."""
     args: Mapping[str, Any] = _EMPTY
@@ -269,15 +266,27 @@ class _Evaluator:
     def _function(self, node: FunctionCall, elements: _Elements) -> Any:
         if node.name in READERS:
             return self._read(node, elements)
-        if node.name == "flows":
-            value, label = node.arguments
-            self.value(value, 0, elements)
-            return label_name(label) in self._scope.session.labels
+        if node.name in ORIGINS:
+            return self._origin(node, elements)
         arguments = [self.value(argument, 0, elements) for argument in node.arguments]
         if node.name in ("min", "max"):
             numbers = arguments[0] if len(arguments) == 1 else arguments
             return operations.EXTREMES[node.name](numbers, node.offset)
         return operations.FUNCTIONS[node.name](arguments[0], node.offset)
+
+    def _origin(self, node: FunctionCall, elements: _Elements) -> bool:
+        scope = self._scope
+        if node.name == "asked_for":
+            kind = label_name(node.arguments[0]) or ""
+            return origins.asked_for(scope.provenance, scope.tool, kind)
+        value = self.value(node.arguments[0], 0, elements)
+        if node.name == "flows":
+            label = label_name(node.arguments[1]) or ""
+            return origins.flows(scope.provenance, scope.session, value, label)
+        answer = origins.QUESTIONS[node.name](scope.provenance, value)
+        if self._seen is not None and (why := origins.why(scope.provenance, value)):
+            self._seen[f"where {node.arguments[0].text} is from"] = why
+        return answer
 
     def _read(self, node: FunctionCall, elements: _Elements) -> Any:
         arguments = [self.value(argument, 0, elements) for argument in node.arguments]

@@ -450,6 +450,9 @@ def mentions(node: Node) -> Mentions:
                 labels.add(label_name(label) or "*")
                 functions.add("flows")
                 label_nodes.add(label)
+            case FunctionCall(name="asked_for", arguments=[kind]):
+                functions.add("asked_for")
+                label_nodes.add(kind)
             case FunctionCall():
                 functions.add(part.name)
             case MethodCall(target=Variable(name="session"), name="calls", arguments=[tool]):

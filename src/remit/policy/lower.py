@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard, cast
 
 from remit import text
-from remit.policy import comparison, inline, operations
+from remit.policy import comparison, inline, operations, origins
 from remit.policy import python as py
 from remit.policy.evaluate import compiled, is_record, load_reader, loop_limit
 from remit.policy.expressions import label_name
 from remit.policy.functions import READERS
+from remit.policy.origins import ORIGINS
 from remit.policy.python import Bindings
 from remit.policy.signatures import constant_text
 from remit.policy.syntax import (
@@ -402,8 +403,8 @@ class _Lowering:
     def _function(self, node: FunctionCall) -> _Value:
         if node.name in READERS:
             return _Value(self._read(node))
-        if node.name == "flows":
-            return self._flows(node)
+        if node.name in ORIGINS:
+            return _Value(self._origin(node), "bool")
         arguments = [self.plain(argument) for argument in node.arguments]
         if node.name in operations.EXTREMES:
             numbers = arguments[0] if len(arguments) == 1 else py.sequence(arguments)
@@ -413,14 +414,17 @@ class _Lowering:
         kind = "int" if node.name == "size" else kind
         return _Value(self._call(function, *arguments, node.offset), kind)
 
-    def _flows(self, node: FunctionCall) -> _Value:
-        value, label = node.arguments
-        labels = py.attribute(self._bindings.variable("session"), "labels")
-        carries = py.compare(py.constant(label_name(label)), "in", labels)
-        if isinstance(value, Variable):
-            return _Value(carries, "bool")
-        last = ast.Subscript(py.sequence([self.plain(value), carries]), py.constant(1), ast.Load())
-        return _Value(last, "bool")
+    def _origin(self, node: FunctionCall) -> ast.expr:
+        known = self._bindings.variable("provenance")
+        if node.name == "asked_for":
+            kind = label_name(node.arguments[0]) or ""
+            return self._call(origins.asked_for, known, self._bindings.variable("tool"), kind)
+        value = self.plain(node.arguments[0])
+        if node.name == "flows":
+            label = label_name(node.arguments[1]) or ""
+            session = self._bindings.variable("session")
+            return self._call(origins.flows, known, session, value, label)
+        return self._call(origins.QUESTIONS[node.name], known, value)
 
     def _read(self, node: FunctionCall) -> ast.expr:
         reader = READERS[node.name]

@@ -8,7 +8,8 @@ from typing import Any
 from remit import text
 from remit.model import AccessRequest, Facts, Finding, Principal
 from remit.policy.catalogue import Tool
-from remit.policy.evaluate import Scope, ToolFacts
+from remit.policy.evaluate import Scope
+from remit.policy.origins import ToolFacts, controls_of
 
 
 def scope_of(
@@ -25,6 +26,8 @@ def scope_of(
         user=request.principal.user,
         session=facts.session,
         tool=tool_facts(tool, request),
+        controls=controls_of(tool, request),
+        provenance=facts.provenance,
         now=facts.now,
         args=request.arguments,
         context=request.context,

@@ -13,6 +13,7 @@ from typing import Any
 from remit.policy.comparison import Pattern
 from remit.policy.expressions import MACROS, label_name
 from remit.policy.functions import READERS
+from remit.policy.origins import KINDS, ORIGINS
 from remit.policy.syntax import Binary, Constant, FunctionCall, MethodCall, Node, Variable
 from remit.policy.tokens import ExpressionFault
 from remit.policy.types import (
@@ -43,7 +44,7 @@ METHODS: dict[str, tuple[Type, ...]] = {
 }
 """Methods of strings: types of the parameters, then of what they return."""
 
-FUNCTIONS = ("size", "int", "double", "string", "min", "max", "flows", "has")
+FUNCTIONS = ("size", "int", "double", "string", "min", "max", "has", *ORIGINS)
 
 _HABITS = {
     "len": "size",
@@ -137,7 +138,7 @@ class Calls:
         self._faults = faults
 
     def function(self, node: FunctionCall, arguments: Sequence[Type]) -> Type:
-        """The type that a call of a function gives; ``flows`` has a method of its own."""
+        """The type that a call of a function gives; questions of origin have their own method."""
         if node.name in READERS:
             return self._reader(node, arguments)
         match node.name:
@@ -193,7 +194,21 @@ class Calls:
                 return self._faults.at_node(node, f"`{node.name}` compares numbers, not {found}")
         return common(arguments) if all(a.kind in NUMERIC for a in arguments) else NUMBER
 
-    def flows(self, node: FunctionCall) -> Type:
+    def origin(self, node: FunctionCall) -> Type:
+        """A question about where a value is from, whose value has been checked already."""
+        if node.name == "flows":
+            return self._flows(node)
+        if not self._count(node, node.name, len(node.arguments), 1, 1):
+            return BOOL
+        if node.name == "asked_for":
+            kind = node.arguments[0]
+            name = label_name(kind)
+            if name not in KINDS:
+                hint = suggestion(name or "", KINDS) or f"write asked_for({KINDS[0]})"
+                self._faults.at_node(kind, "this is no kind of action", hint)
+        return BOOL
+
+    def _flows(self, node: FunctionCall) -> Type:
         """``flows(value, label)``, whose value has been checked already."""
         if not self._count(node, "flows", len(node.arguments), 2, 2):
             return BOOL

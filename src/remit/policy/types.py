@@ -86,6 +86,7 @@ VARIABLES: Mapping[str, Type] = MappingProxyType(
             depth=INT,
         ),
         "tool": record(name=STRING, does=STRINGS, declared=BOOL),
+        "controls": record(who=LIST, where=LIST, which=LIST, amount=LIST, when=LIST, access=LIST),
         "context": MAP,
         "findings": Type("list", _FINDING),
         "now": record(epoch=INT, year=INT, month=INT, day=INT, hour=INT, minute=INT, weekday=INT),

@@ -1,9 +1,9 @@
 """Values that are computed from others by a stated computation, and by no other.
 
-Numbers: a sum or difference of two, a percentage of one, one increased or decreased by a percentage
-(also with a second one added or taken away), an equal share, a multiple by a number that was given.
-Dates: written otherwise; a moment that lies a stated duration after a given one. At least one of the
-values must come from the user or from what the user pointed at.
+Numbers: a sum or difference of two, a percentage of one, one increased or decreased by a
+percentage (also with a second one added or taken away), an equal share, a multiple by a number
+that was given. Moments: a date written otherwise; one that lies a stated duration after a given
+one. At least one of the values must come from the user or from what the user pointed at.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _numbers(values: Iterable[str]) -> list[Decimal]:
 def _scaled(
     mine: list[Decimal], others: list[Decimal], rates: list[Decimal]
 ) -> list[tuple[Decimal, str, bool]]:
-    """Each number, its percentages and its shares; how it came about; whether the user had a part."""
+    """Each number, its percentages and shares; how it came about; whether the user had a part."""
     found = []
     counts = [each for each in mine if each == each.to_integral() and 1 < each <= 100]
     shares = list(dict.fromkeys([Decimal(2), *counts]))

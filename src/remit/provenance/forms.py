@@ -76,8 +76,9 @@ def code(value: str) -> str | None:
 
 def is_plain(form: str) -> bool:
     """Whether a string is made of words only, so that punctuation says nothing."""
-    return all(chunk.strip(_EDGES).replace("-", "").replace("'", "").isalpha()
-               for chunk in form.split())
+    return all(
+        chunk.strip(_EDGES).replace("-", "").replace("'", "").isalpha() for chunk in form.split()
+    )
 
 
 def identity(value: str) -> str:

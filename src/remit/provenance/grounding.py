@@ -19,7 +19,8 @@ import msgspec
 from remit.provenance import derivation, lexicon, request, wide
 from remit.provenance.digests import holds
 from remit.provenance.forms import MAX_WORDS, decimal, digest, identity, words
-from remit.provenance.memory import Memory, Record
+from remit.provenance.lexicon import listed
+from remit.provenance.memory import Memory, Thing
 from remit.provenance.moments import instant
 
 _FIXED = frozenset({"type", "kind", "format", "mime_type", "mimetype", "encoding"})
@@ -48,7 +49,7 @@ class Provenance:
         """Make ready to answer from ``memory``."""
         self.memory = memory
         self.said = request.read("\n".join(memory.said))
-        self._by_value: dict[bytes, list[Record]] | None = None
+        self._by_value: dict[bytes, list[Thing]] | None = None
         self._by_name: dict[bytes, set[bytes]] = {}
         self._people: dict[bytes, set[bytes]] = {}
 
@@ -96,6 +97,20 @@ class Provenance:
         if len(mine) > 1 and self._carries(together[: wide.MAX_QUERY], label):
             return True
         return label in self.memory.overflown and any(not self._is_trusted(leaf) for leaf in mine)
+
+    def why(self, value: Any) -> str:
+        """Where each part of a value is from, in words, for people."""
+        return "; ".join(f"{leaf!r} {self._source(leaf)}" for leaf in list(leaves(value))[:4])
+
+    def _source(self, leaf: Any) -> str:
+        if self._user_gave(leaf):
+            return "is from the user"
+        if self._is_trusted(leaf):
+            return "was set by a platform, not by the user"
+        if (how := self.derivation(leaf)) is not None:
+            return f"is computed: {how}"
+        labels = [label for label in sorted(self.memory.seen) if self._carries(leaf, label)]
+        return f"was seen in data that is {', '.join(labels)}" if labels else "came from nowhere"
 
     def _is_own(self, leaf: Any) -> bool:
         return isinstance(leaf, str) and digest(identity(leaf)) in self.memory.own
@@ -165,9 +180,7 @@ class Provenance:
             return False
         written = leaf if isinstance(leaf, str) else decimal(leaf) or ""
         return any(
-            holds(runs, mark)
-            for reading in wide.readings(written)
-            for mark in wide.marks(reading)
+            holds(runs, mark) for reading in wide.readings(written) for mark in wide.marks(reading)
         )
 
     # Records
@@ -220,7 +233,6 @@ class Provenance:
             found = _asks(orders.verbs, orders.things, verb, families, nouns, False)
         return found
 
-
     def _looked(self, nouns: frozenset[str]) -> str | None:
         """The verb that asks to look at exactly this, for a tool that changes what it reads."""
         verbs = (said for said in sorted(self.said.verbs) if "read" in lexicon.VERBS[said])
@@ -238,7 +250,7 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
 }
 _STRICT = frozenset({"pay", "delete", "admin", "execute"})
 """Classes for which the thing must be named too, and which no text but the user's can ask for."""
-_TRANSFERS = frozenset("pay refund reimburse wire repay settle donate transfer tip".split())
+_TRANSFERS = listed("pay refund reimburse wire repay settle donate transfer tip")
 
 
 def _asks(

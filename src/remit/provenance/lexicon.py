@@ -9,27 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+
+def listed(text: str) -> frozenset[str]:
+    """The words of a list that is written as one text."""
+    return frozenset(text.split())
+
+
 _FAMILIES = {
-    "send": "send email e-mail mail forward reply respond message text dm notify inform tell invite "
-    "share post publish tweet announce contact write submit deliver ping call introduce remind "
-    "broadcast relay transmit upload cc",
+    "send": "send email e-mail mail forward reply respond message text dm notify inform tell "
+    "invite share post publish tweet announce contact write submit deliver ping call "
+    "introduce remind broadcast relay transmit upload cc",
     "create": "create make add book schedule set plan write draft save register open reserve order "
-    "prepare generate record store put insert note append organize organise arrange compose start "
-    "include fill log upload copy invite setup block import build place sign enroll request",
-    "modify": "update change edit modify adjust move reschedule rename append set correct fix replace "
-    "extend mark shift postpone revise amend add complete convert increase decrease raise lower "
-    "switch turn assign tag label sort archive put enter merge close resolve reset sync refresh "
-    "overwrite patch star flag pin accept decline rsvp confirm",
-    "delete": "delete remove cancel erase drop clear unsubscribe kick uninvite revoke purge discard "
-    "trash wipe terminate unshare unfollow leave destroy clean",
-    "pay": "pay transfer refund reimburse wire buy purchase order subscribe tip settle repay donate "
-    "spend send charge invoice return deposit withdraw checkout top",
+    "prepare generate record store put insert note append organize organise arrange "
+    "compose start include fill log upload copy invite setup block import build place "
+    "sign enroll request",
+    "modify": "update change edit modify adjust move reschedule rename append set correct fix "
+    "replace extend mark shift postpone revise amend add complete convert increase "
+    "decrease raise lower switch turn assign tag label sort archive put enter merge close "
+    "resolve reset sync refresh overwrite patch star flag pin accept decline rsvp confirm",
+    "delete": "delete remove cancel erase drop clear unsubscribe kick uninvite revoke purge "
+    "discard trash wipe terminate unshare unfollow leave destroy clean",
+    "pay": "pay transfer refund reimburse wire buy purchase order subscribe tip settle repay "
+    "donate spend send charge invoice return deposit withdraw checkout top",
     "execute": "run execute deploy build test install restart start launch compile invoke trigger "
     "rebuild rerun stop",
     "admin": "grant give permit authorize authorise revoke configure enable disable promote demote "
     "allow block ban reset change set update share invite add remove assign",
     "read": "read get find search list show look check see view fetch open browse visit summarize "
-    "summarise tell count download query retrieve lookup what who when where which how is are am",
+    "summarise tell count download query retrieve lookup what who when where which how is "
+    "are am",
 }
 """Verbs by family. Several families may share a verb."""
 
@@ -51,47 +59,58 @@ _NOUNS = (
 )
 
 _IRREGULAR = {
-    "sent": "send", "paid": "pay", "bought": "buy", "made": "make", "wrote": "write",
-    "written": "write", "ran": "run", "gave": "give", "told": "tell", "put": "put",
-    "scheduling": "schedule", "people": "people", "repaid": "repay", "built": "build",
+    "sent": "send",
+    "paid": "pay",
+    "bought": "buy",
+    "made": "make",
+    "wrote": "write",
+    "written": "write",
+    "ran": "run",
+    "gave": "give",
+    "told": "tell",
+    "put": "put",
+    "scheduling": "schedule",
+    "people": "people",
+    "repaid": "repay",
+    "built": "build",
 }
 
-SUPERLATIVES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType({
-    "largest": ("max", ("size", "length", "amount", "capacity", "count")),
-    "biggest": ("max", ("size", "length", "amount", "capacity", "count")),
-    "longest": ("max", ("length", "duration", "size")),
-    "smallest": ("min", ("size", "length", "amount", "capacity", "count")),
-    "shortest": ("min", ("length", "duration", "size")),
-    "newest": ("max", ("date", "time", "timestamp", "created", "modified")),
-    "latest": ("max", ("date", "time", "timestamp", "created", "modified")),
-    "oldest": ("min", ("date", "time", "timestamp", "created", "modified")),
-    "earliest": ("min", ("date", "time", "timestamp", "created", "start")),
-    "cheapest": ("min", ("price", "cost", "amount", "fee", "rate")),
-    "highest": ("max", ("price", "amount", "rating", "score", "cost", "priority")),
-    "lowest": ("min", ("price", "amount", "rating", "score", "cost", "priority")),
-    "best": ("max", ("rating", "score", "stars")),
-    "worst": ("min", ("rating", "score", "stars")),
-})
+SUPERLATIVES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "largest": ("max", ("size", "length", "amount", "capacity", "count")),
+        "biggest": ("max", ("size", "length", "amount", "capacity", "count")),
+        "longest": ("max", ("length", "duration", "size")),
+        "smallest": ("min", ("size", "length", "amount", "capacity", "count")),
+        "shortest": ("min", ("length", "duration", "size")),
+        "newest": ("max", ("date", "time", "timestamp", "created", "modified")),
+        "latest": ("max", ("date", "time", "timestamp", "created", "modified")),
+        "oldest": ("min", ("date", "time", "timestamp", "created", "modified")),
+        "earliest": ("min", ("date", "time", "timestamp", "created", "start")),
+        "cheapest": ("min", ("price", "cost", "amount", "fee", "rate")),
+        "highest": ("max", ("price", "amount", "rating", "score", "cost", "priority")),
+        "lowest": ("min", ("price", "amount", "rating", "score", "cost", "priority")),
+        "best": ("max", ("rating", "score", "stars")),
+        "worst": ("min", ("rating", "score", "stars")),
+    }
+)
 """Superlative -> whether it means the most or the least, and of which fields."""
 
-FOLLOW = frozenset("do follow perform execute complete carry handle finish act process".split())
+FOLLOW = listed("do follow perform execute complete carry handle finish act process")
 """Verbs of a request to do what another text says."""
-ORDERS = frozenset(
-    "action instruction step task todo request order direction guideline item".split()
-)
+ORDERS = listed("action instruction step task todo request order direction guideline item")
 """Nouns for what such a text holds."""
 
-OPENERS = frozenset(
+OPENERS = listed(
     "please and then to also you or me just kindly now directly immediately finally first next "
-    "lastly again us let lets must should would could can will ll afterwards both quickly simply "
-    "help go else".split()
+    "lastly again us let lets must should would could can will ll afterwards both quickly "
+    "simply help go else"
 )
 """Words after which a verb in its base form asks for something."""
-STOP = frozenset(
+STOP = listed(
     "the a an and or of to in on at for from with by my your our his her their its it this that "
-    "these those me you him them us i we they is are was be been all any some each every new old "
-    "please can could would will shall should do does did not no yes if then so as into out up "
-    "there here also just".split()
+    "these those me you him them us i we they is are was be been all any some each every new "
+    "old please can could would will shall should do does did not no yes if then so as into out "
+    "up there here also just"
 )
 """Words that name nothing."""
 
@@ -116,8 +135,16 @@ def stems(word: str) -> Iterator[str]:
     yield word
     if word in _IRREGULAR:
         yield _IRREGULAR[word]
-    for ending, instead in (("ies", "y"), ("es", ""), ("s", ""), ("ing", ""), ("ing", "e"),
-                            ("ed", ""), ("ed", "e"), ("es", "e")):
+    for ending, instead in (
+        ("ies", "y"),
+        ("es", ""),
+        ("s", ""),
+        ("ing", ""),
+        ("ing", "e"),
+        ("ed", ""),
+        ("ed", "e"),
+        ("es", "e"),
+    ):
         if word.endswith(ending) and len(word) - len(ending) > 2:
             stem = word[: -len(ending)] + instead
             yield stem

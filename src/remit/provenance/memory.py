@@ -26,7 +26,7 @@ MAX_SAID = 40_000
 """Characters of the user's words."""
 
 
-class Record(Struct, frozen=True, array_like=True):
+class Thing(Struct, frozen=True, array_like=True):
     """One thing of a result that has an identity: a mail, a file, a transaction."""
 
     identity: bytes
@@ -54,7 +54,7 @@ class Memory(Struct, frozen=True, array_like=True):
     own: tuple[bytes, ...] = ()
     """Digests of the user's own addresses."""
     trusted: Runs = ()
-    records: tuple[Record, ...] = ()
+    records: tuple[Thing, ...] = ()
     numbers: tuple[str, ...] = ()
     """Trusted ones, as decimals."""
     pointed: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ def join(memory: Memory, other: Memory) -> Memory:
     """
     return add(
         memory,
-        Seen(
+        Sighting(
             trusted={each for run in other.trusted for each in digests.split(run)},
             records=list(other.records),
             numbers=list(other.numbers),
@@ -96,13 +96,13 @@ def join(memory: Memory, other: Memory) -> Memory:
     )
 
 
-class Seen:
+class Sighting:
     """What one result adds."""
 
     def __init__(
         self,
         trusted: set[bytes] | None = None,
-        records: list[Record] | None = None,
+        records: list[Thing] | None = None,
         numbers: list[str] | None = None,
         pointed: list[str] | None = None,
         orders: Orders | None = None,
@@ -118,7 +118,7 @@ class Seen:
         self.cut = cut or set()
 
 
-def add(memory: Memory, seen: Seen) -> Memory:
+def add(memory: Memory, seen: Sighting) -> Memory:
     """The memory with what a result adds, within its bounds."""
     trusted, _ = digests.add(memory.trusted, seen.trusted, MAX_TRUSTED)
     by_label = dict(memory.seen)

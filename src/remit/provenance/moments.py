@@ -1,5 +1,7 @@
-"""Dates, times of day and durations in a text, in one form each. No clock: a date without a year
-stays one."""
+"""Dates, times of day and durations in a text, in one form each.
+
+No clock: a date without a year stays one.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,20 @@ from msgspec import Struct
 _MONTHS = {
     name: index
     for index, names in enumerate(
-        ("january jan", "february feb", "march mar", "april apr", "may", "june jun", "july jul",
-         "august aug", "september sep sept", "october oct", "november nov", "december dec"),
+        (
+            "january jan",
+            "february feb",
+            "march mar",
+            "april apr",
+            "may",
+            "june jun",
+            "july jul",
+            "august aug",
+            "september sep sept",
+            "october oct",
+            "november nov",
+            "december dec",
+        ),
         1,
     )
     for name in names.split()
@@ -25,13 +39,29 @@ _WRITTEN = re.compile(
     re.IGNORECASE,
 )
 _CLOCK = re.compile(r"\b(\d{1,2}):(\d{2})(?::\d{2})?\s?(am|pm)?\b|\b(\d{1,2})\s?(am|pm)\b", re.I)
-_SMALL = {word: count for count, word in enumerate(
-    "zero one two three four five six seven eight nine ten eleven twelve".split())}
+_SMALL = {
+    word: count
+    for count, word in enumerate(
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+        ]
+    )
+}
 _SMALL |= {"a": 1, "an": 1, "half": 0}
 _UNITS = {"minute": 1, "min": 1, "hour": 60, "hr": 60, "day": 1440, "week": 10080, "night": 1440}
-_LONG = re.compile(
-    rf"\b(\d{{1,4}}|{'|'.join(_SMALL)})[ -]({'|'.join(_UNITS)})s?\b", re.IGNORECASE
-)
+_LONG = re.compile(rf"\b(\d{{1,4}}|{'|'.join(_SMALL)})[ -]({'|'.join(_UNITS)})s?\b", re.IGNORECASE)
 
 
 class Moments(Struct, frozen=True):

@@ -1,5 +1,4 @@
-"""Reading one result: which of its values are platform-set, which a third party wrote, and which
-records it tells of."""
+"""Reading one result: what a platform set in it, what others wrote, which records it tells of."""
 
 from __future__ import annotations
 
@@ -12,9 +11,10 @@ from msgspec import Struct
 
 from remit import text
 from remit.provenance import lexicon, request
-from remit.provenance.forms import MAX_WORDS, chunks, decimal, digest, identity, phrases, words
-from remit.provenance.memory import Memory, Orders, Record, Seen, add
-from remit.provenance.moments import instant, moments
+from remit.provenance.forms import MAX_WORDS, decimal, digest, identity, words
+from remit.provenance.lexicon import listed
+from remit.provenance.memory import Memory, Orders, Thing, Sighting, add
+from remit.provenance.moments import instant
 from remit.provenance.request import UserWords, person, superlative
 from remit.provenance.wide import marks
 
@@ -26,11 +26,11 @@ MAX_ORDERS = 4_096
 MAX_DEPTH = 24
 
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_NAMING = frozenset(
-    "name title subject filename label topic id key number code url path link slug username handle "
-    "sender from author email iban account reference channel file login".split()
+_NAMING = listed(
+    "name title subject filename label topic id key number code url path link slug username "
+    "handle sender from author email iban account reference channel file login"
 )
-_MONEY = frozenset("amount price total cost sum value fee balance paid due rate".split())
+_MONEY = listed("amount price total cost sum value fee balance paid due rate")
 _PREFIX = re.compile(r"^(?:(?:re|fwd?|aw|wg):\s*)+", re.IGNORECASE)
 _EXTENSION = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
@@ -59,13 +59,15 @@ def observe(memory: Memory, result: Any, arguments: Any, fields: Fields) -> Memo
         fields: the declaration.
     """
     said = request.read("\n".join(memory.said))
-    return add(memory, _Reader(said, fields, _is_pointed(arguments, said)).read(result))
+    return add(memory, _ResultReader(said, fields, _is_pointed(arguments, said)).read(result))
 
 
 def _is_pointed(arguments: Any, said: UserWords) -> bool:
     """Whether the user named what is read: a file, an address, an id, and not just a word."""
     return any(
-        isinstance(value, str) and (form := identity(value))[0] == "x" and digest(form) in said.forms
+        isinstance(value, str)
+        and (form := identity(value))[0] == "x"
+        and digest(form) in said.forms
         for value in _flat(arguments)
     )
 
@@ -81,23 +83,24 @@ def _flat(value: Any) -> Iterable[Any]:
         yield value
 
 
-class _Reader:
+class _ResultReader:
     def __init__(self, said: UserWords, fields: Fields, pointed: bool) -> None:
         self._said = said
         self._fields = fields
         self._pointed = pointed
-        self._seen = Seen()
+        self._seen = Sighting()
         self._left = MAX_LEAVES
         self._room = MAX_TEXT
 
-    def read(self, result: Any) -> Seen:
+    def read(self, result: Any) -> Sighting:
         if isinstance(result, str):
             result = _parsed(result)
         self._walk(result, ("result",), self._fields.labels, self._pointed)
         return self._seen
 
-    def _walk(self, value: Any, path: tuple[str, ...], labels: tuple[str, ...], pointed: bool
-              ) -> None:
+    def _walk(
+        self, value: Any, path: tuple[str, ...], labels: tuple[str, ...], pointed: bool
+    ) -> None:
         labels = self._fields.by_path.get(".".join(path), labels)
         if self._left <= 0 or len(path) > MAX_DEPTH:
             self._seen.cut |= set(labels)
@@ -119,8 +122,9 @@ class _Reader:
         if not key.isidentifier():
             self._leaf(key, path, labels, False)
 
-    def _leaf(self, value: Any, path: tuple[str, ...], labels: tuple[str, ...], pointed: bool
-              ) -> None:
+    def _leaf(
+        self, value: Any, path: tuple[str, ...], labels: tuple[str, ...], pointed: bool
+    ) -> None:
         if not labels or self._is_platform(value, path):
             self._trust(value)
         if labels:
@@ -176,8 +180,9 @@ class _Reader:
 
     # Records
 
-    def _record(self, value: Mapping[str, Any], path: tuple[str, ...], labels: tuple[str, ...]
-                ) -> bool:
+    def _record(
+        self, value: Mapping[str, Any], path: tuple[str, ...], labels: tuple[str, ...]
+    ) -> bool:
         """Note the record, if it is one; whether the user designated it."""
         values: list[bytes] = []
         names: set[bytes] = set()
@@ -197,7 +202,7 @@ class _Reader:
         first = own[0] if own else digest("|".join(sorted(map(str, values))))
         named = frozenset(names)
         self._seen.records.append(
-            Record(first, tuple(sorted(named)), tuple(dict.fromkeys(values)), tuple(sorted(people)))
+            Thing(first, tuple(sorted(named)), tuple(dict.fromkeys(values)), tuple(sorted(people)))
         )
         return not self._said.names.isdisjoint(named)
 
@@ -242,7 +247,11 @@ class _Reader:
             wanted = {part.lower() for part in _TOKEN.findall(key)} & _MEASURES
             measured = [(_measure(each.get(key)), each) for each in records]
             known = [(size, each) for size, each in measured if size is not None]
-            if wanted and len(known) == len(records) and len({type(size) for size, _ in known}) == 1:
+            if (
+                wanted
+                and len(known) == len(records)
+                and len({type(size) for size, _ in known}) == 1
+            ):
                 ordered = sorted(known, key=lambda pair: pair[0])
                 for end, (size, record) in (("min", ordered[0]), ("max", ordered[-1])):
                     if sum(other == size for other, _ in known) == 1:
@@ -251,12 +260,10 @@ class _Reader:
     def _extreme(self, record: Mapping[str, Any], names: set[bytes]) -> None:
         own = [digest(_identity(each)) for key, each in record.items() if _is_id(key, each)]
         if own:
-            self._seen.records.append(Record(own[0], tuple(sorted(names)), (own[0],)))
+            self._seen.records.append(Thing(own[0], tuple(sorted(names)), (own[0],)))
 
 
-_MEASURES = frozenset(
-    field for _, fields in lexicon.SUPERLATIVES.values() for field in fields
-)
+_MEASURES = frozenset(field for _, fields in lexicon.SUPERLATIVES.values() for field in fields)
 
 
 def _parsed(value: str) -> Any:
@@ -289,8 +296,10 @@ def _identity(value: Any) -> str:
 
 def _is_id(key: str, value: Any) -> bool:
     parts = [part.lower() for part in _TOKEN.findall(key)]
-    return bool(parts) and parts[-1] in ("id", "uid", "uuid", "key", "number") and (
-        isinstance(value, str | int) and not isinstance(value, bool)
+    return (
+        bool(parts)
+        and parts[-1] in ("id", "uid", "uuid", "key", "number")
+        and (isinstance(value, str | int) and not isinstance(value, bool))
     )
 
 

@@ -36,7 +36,8 @@ _NUMBERED = re.compile(
 )
 _TO_SELF = re.compile(
     r"\b(?:to (?:me|myself|my own)|(?:send|email|mail|forward|text|message|cc|copy|invite) "
-    r"(?:me|myself))\b", re.IGNORECASE
+    r"(?:me|myself))\b",
+    re.IGNORECASE,
 )
 _CLAUSE = re.compile(r"[.,;:!?()\n\"'•*–—-]+(?:\s|$)|\n|^\s*\d+[.)]")
 _COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
