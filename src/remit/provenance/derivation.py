@@ -89,10 +89,10 @@ def later(day: str, time: str | None, minutes: Iterable[int]) -> list[tuple[str,
         return [((start - timedelta(days=each)).isoformat(), None) for each in days if each < 4000]
     hour, _, minute = time.partition(":")
     at = int(hour) * 60 + int(minute)
-    found = []
+    found: list[tuple[str, str | None]] = []
     for length in minutes:
-        days, rest = divmod(at - length, 1440)
-        if days > -4000:
-            before = (start + timedelta(days=days)).isoformat()
+        before_days, rest = divmod(at - length, 1440)
+        if before_days > -4000:
+            before = (start + timedelta(days=before_days)).isoformat()
             found.append((before, f"{rest // 60:02}:{rest % 60:02}"))
     return found

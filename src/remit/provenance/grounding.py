@@ -224,7 +224,7 @@ class Provenance:
         families |= frozenset(each for kind in does for each in _KINDS[kind] if not verb)
         if set(does) <= {"read"}:
             return "reading needs no request"
-        if lexicon.VERBS.get(verb) == {"read"}:
+        if lexicon.VERBS.get(verb) == frozenset({"read"}):
             return self._looked(nouns)
         strict = not _STRICT.isdisjoint(does)
         found = _asks(self.said.verbs, self.said.things, verb, families, nouns, strict)

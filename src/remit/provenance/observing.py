@@ -13,7 +13,7 @@ from remit import text
 from remit.provenance import lexicon, request
 from remit.provenance.forms import MAX_WORDS, decimal, digest, identity, words
 from remit.provenance.lexicon import listed
-from remit.provenance.memory import Memory, Orders, Thing, Sighting, add
+from remit.provenance.memory import Memory, Orders, Sighting, Thing, add
 from remit.provenance.moments import instant
 from remit.provenance.request import UserWords, person, superlative
 from remit.provenance.wide import marks
