@@ -480,7 +480,8 @@ def test_erasing_beside_a_reader(tmp_path, monkeypatch):
 
 
 def test_memory_stays_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("remit.storage.rows.REMEMBERED", 8)
+    for module in ("rows", "transaction"):
+        monkeypatch.setattr(f"remit.storage.{module}.REMEMBERED", 8)
     with SqliteStore(tmp_path / "remit.db") as store:
         for number in range(30):
 
