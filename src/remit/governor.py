@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from remit import (
-    allowances,
     approvals,
     breakers,
     charging,
@@ -34,7 +33,6 @@ from remit import (
 )
 from remit.approvals import Approval
 from remit.braking import answered, brake, noted, stop_if_tripped
-from remit.budgets.cells import Cell
 from remit.errors import (
     ApprovalError,
     AuditError,
@@ -67,9 +65,6 @@ from remit.verdict import QUESTION, ApprovalUse, reach, recorded, refused
 
 LEASE = 600_000_000_000
 """Nanoseconds until an admitted action that nobody settled counts as ``unknown``: ten minutes."""
-
-KEPT_WINDOWS = 400 * 86_400_000_000_000
-"""Nanoseconds for which a budget's window is kept after it has ended: 400 days."""
 
 EVALUATED = "evaluated"
 """Status of a decision on which nobody will report an outcome."""
@@ -338,28 +333,7 @@ class Governor:
         expired = [after for before, after in moved if after is not before]
         for approval in expired:
             journal.move(approval)
-        forgotten = t.forget_cells(journal.now - KEPT_WINDOWS, limit)
-        return len(overdue) + len(expired) + forgotten
-
-    # Budgets
-
-    def raise_budget(
-        self, t: Transaction, cell: str, amount: int, until: int, by: Principal, reason: str = ""
-    ) -> Cell:
-        """Raise the limit of one window of a budget until a time, recorded.
-
-        Raises:
-            InvalidRequest: there is no such cell, ``by`` is an agent, or it would raise nothing.
-        """
-        return allowances.raise_limit(self._begin(t), cell, amount, until, by, reason)
-
-    def reset_budget(self, t: Transaction, cell: str, by: Principal, reason: str = "") -> Cell:
-        """Start one window of a budget anew and lift its block, recorded. Holds stay.
-
-        Raises:
-            InvalidRequest: there is no such cell, or ``by`` is an agent.
-        """
-        return allowances.reset(self._begin(t), cell, by, reason)
+        return len(overdue) + len(expired)
 
     # Approvals
 

@@ -208,18 +208,8 @@ def _raised(each: Held, short: Shortage, now: int) -> Cell:
     return replace(
         each.cell,
         raised=max(needed, limit * terms.percent // 100, stands.limit - limit),
-        raised_until=max(each.cell.raised_until, now + terms.lasts),
+        raised_until=now + terms.lasts,
         blocked_until=0,
-    )
-
-
-def is_raised(each: Held) -> bool:
-    """Whether an approval raises the limit of a cell, or lifts its block."""
-    before, after = each.before, each.cell
-    return (before.raised, before.raised_until, before.blocked_until) != (
-        after.raised,
-        after.raised_until,
-        after.blocked_until,
     )
 
 
@@ -235,7 +225,7 @@ def recorded_holds(found: Bill, now: int) -> tuple[RecordedHold, ...]:
                 ends=in_record(each.cell.ends),
                 length=each.cell.length // 1000,
                 limit=cells.balance(each.cell, now).limit,
-                raised=is_raised(each),
+                raised=each.cell.raised_until > each.before.raised_until,
                 slot=each.hold.slot // 1000,
                 used=stands.spent + stands.held,
             )

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from governed import HOUR, SECOND, START, World, rules
 from remit.audit.replay import Replay
 from remit.budgets.cells import Cell, balance
-from remit.errors import InvalidRequest
 from remit.model import (
     AccessRequest,
     Action,
@@ -461,50 +460,3 @@ def test_a_model_is_counted_by_its_name() -> None:
     other = chat(session, 1)
     estimate = replace(other.estimate, model="huge")
     assert w.admit(replace(other, estimate=estimate)).granted
-
-
-def test_people_raise_and_reset() -> None:
-    w = world("  - {id: d, by: org, limit: {usd: 1}, per: day, notify: []}\n")
-    session = w.open()
-    request = chat(session, DOLLAR)
-    admission = w.admit(request)
-    (key,) = (hold.cell for hold in admission.reserved)
-    grace, govern = w.person("grace"), w.governor
-    w.do(govern.raise_budget, key, DOLLAR, w.now + HOUR, grace, "a busy day")
-    second = w.admit(request)
-    assert second.granted
-    assert not w.admit(request).granted
-    w.settle(second, request, Outcome(status="not-run"))
-    w.settle(admission, request, Outcome(status="ok", usage=Usage(nano_usd=2 * DOLLAR)))
-    w.do(govern.reset_budget, key, grace)
-    assert one(w) == (0, 0)
-    w.now += HOUR
-    assert w.admit(request).granted
-    told = [(r.status, r.principal[0].id) for r in w.records() if r.kind == "budget" if r.principal]
-    assert told == [("raised", "grace"), ("reset", "grace")]
-    assert problems(w) == []
-    for wrong in (
-        lambda: w.do(govern.reset_budget, "none", grace),
-        lambda: w.do(govern.reset_budget, key, session.principal),
-        lambda: w.do(govern.raise_budget, key, 0, w.now + HOUR, grace),
-        lambda: w.do(govern.raise_budget, key, 1, w.now, grace),
-        lambda: w.do(govern.raise_budget, key, 1 << 60, w.now + 1, grace),
-    ):
-        with pytest.raises(InvalidRequest):
-            wrong()
-
-
-def test_windows_long_over_are_forgotten_and_what_they_held_is_settled_all_the_same() -> None:
-    w = world("  - {id: d, by: org, limit: {calls: 1}, per: minute, rolling: 1m}\n".replace(
-        "per: minute, ", ""
-    ))  # fmt: skip
-    session = w.open()
-    request = w.call(session, "act")
-    admission = w.admit(request)
-    w.now += 401 * 24 * HOUR
-    w.do(w.governor.expire)
-    assert cells(w) == []
-    assert w.settle(admission, request).late
-    assert cells(w) == []
-    assert w.admit(request).granted
-    assert problems(w) == []

@@ -12,7 +12,8 @@ import logging
 import re
 import socket
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any, NoReturn, cast
 
@@ -78,6 +79,7 @@ class HttpApi:
             return await self._answered(request, monotonic(), self._request_id(request))
         finally:
             connection.answering = False
+            connection.departed = _nothing
             self.active -= 1
 
     async def _answered(
@@ -116,6 +118,7 @@ class HttpApi:
                 identity=identity,
                 request_id=request_id,
                 base_url=self.base_url(request),
+                on_departure=partial(setattr, request.protocol, "departed"),
             )
             response = await mount.answer(passing)
         except Exception as error:  # noqa: BLE001 - everything is answered
@@ -358,6 +361,11 @@ class _Connection(RequestHandler):
         super().__init__(server, **settings)
         self._server = server
         self.answering = False
+        self.departed: Callable[[], None] = _nothing
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self.departed()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if len(self._server.connections) >= self._server.most:
@@ -406,6 +414,10 @@ class _PlainRequest(BaseRequest):
 
     async def _prepare_hook(self, response: StreamResponse) -> None:
         response.headers.popall("Server", None)
+
+
+def _nothing() -> None:
+    """Nobody wants to know when this connection ends."""
 
 
 _FULL_BODY = encoded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from aiohttp.web import BaseRequest, StreamResponse
@@ -21,6 +22,8 @@ class Passing(Struct, frozen=True, kw_only=True):
     request_id: str
     base_url: str
     """Where clients reach this server: ``https://host`` without a slash at the end."""
+    on_departure: Callable[[Callable[[], None]], None]
+    """Has a function called, in the event loop, if the client goes away before it is answered."""
 
 
 class Mount(Protocol):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct, field
 
 from remit.config.authzen import AuthZenConfig
+from remit.config.models import GatewayConfig, ModelConfig
 from remit.config.units import Address, ByteCount, Duration
 from remit.identity.settings import IdentitySettings
 from remit.webhooks.settings import WebhookSettings
@@ -155,6 +156,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     authzen: AuthZenConfig = field(default_factory=AuthZenConfig)
     webhooks: tuple[WebhookSettings, ...] = ()
+    model_gateway: GatewayConfig = field(default_factory=GatewayConfig)
+    models: tuple[ModelConfig, ...] = ()
 
 
 def _check_url(url: str) -> None:

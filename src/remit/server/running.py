@@ -22,7 +22,10 @@ from remit.api.http import HttpApi
 from remit.api.mounts import Mount
 from remit.api.news import LOOK_INTERVAL, Watcher
 from remit.config import Config, secret
+from remit.config.models import with_keys
 from remit.errors import ConfigError, RemitError
+from remit.gateway.llm import model_mounts
+from remit.gateway.llm_upstream import ModelUpstreams
 from remit.server.assembly import Assembled, assemble
 from remit.server.fetching import fetch_document
 from remit.server.sockets import UnixListener, load_certificate, tcp_sockets, tls_context
@@ -206,10 +209,13 @@ async def serve(config: Config) -> bool:
         StoreError: the store cannot be opened.
         AuditError: the log is not the one that was signed.
     """
-    async with aiohttp.ClientSession(trust_env=True) as session:
-        told = with_secrets(config.webhooks, secret)
+    told = with_secrets(config.webhooks, secret)
+    apis = with_keys(config.models, secret)
+    async with aiohttp.ClientSession(trust_env=True) as session, ModelUpstreams(apis) as upstreams:
         assembled = assemble(config, partial(fetch_document, session))
-        return await _serve(RunningServer(assembled, _sender(assembled.parts, told, session)))
+        parts = assembled.parts
+        mounts = model_mounts(parts, upstreams)
+        return await _serve(RunningServer(assembled, _sender(parts, told, session), mounts))
 
 
 def _sender(

@@ -1,0 +1,51 @@
+"""Whether the agent that waits for an answer is still there."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+from remit.api.mounts import Passing
+
+
+class AgentGone(Exception):  # noqa: N818 - what happened
+    """The agent closed its connection before it was answered."""
+
+
+class Departure:
+    """Interrupts whatever is awaited within ``with departure:`` once the agent has gone.
+
+    Only waiting for others is put within: never what must not be left half done.
+    """
+
+    def __init__(self, passing: Passing) -> None:
+        self.gone = False
+        """Whether the agent has gone."""
+        self._task: asyncio.Task[object] | None = None
+        passing.on_departure(self._departed)
+
+    def __enter__(self) -> None:
+        """Begin to wait.
+
+        Raises:
+            AgentGone: nobody would get what is waited for.
+        """
+        if self.gone:
+            raise AgentGone
+        self._task = asyncio.current_task()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        task, self._task = self._task, None
+        if self.gone and task is not None:
+            task.uncancel()
+            raise AgentGone from None
+
+    def _departed(self) -> None:
+        self.gone = True
+        if self._task is not None:
+            self._task.cancel()

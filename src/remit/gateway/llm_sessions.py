@@ -1,0 +1,184 @@
+"""Which session a request to a model belongs to, and what the gateway remembers of it.
+
+The header ``X-Remit-Session`` names one; a credential that is bound to one session names that. Any
+other credential gets a session of its own, which lasts until no request came for a while. So what
+an agent has read in one conversation counts in its next ones too; who wants less opens sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from time import monotonic
+from typing import TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from remit.api.frame import Problem
+from remit.api.mounts import Passing
+from remit.gateway.hosted import HostedSessions
+from remit.guard.calls import Caller, Granted
+from remit.identity.model import Identity, Narrowing
+from remit.model import Principal, SessionId
+from remit.protocols.model_api import RefusedCall
+
+SESSION_HEADER = "X-Remit-Session"
+AGENT_HEADER = "X-Remit-Agent"
+"""Names the agent that a service acts as, where it names no session."""
+
+_MAX_SESSIONS = 4096
+_MAX_CALLS = 4096
+"""Of one session, and of each kind."""
+
+T = TypeVar("T")
+_Owner: TypeAlias = "tuple[str, Principal, Narrowing | None, str | None]"
+
+
+class SeenResult(Struct, frozen=True):
+    """A result that was taken in."""
+
+    digest: bytes
+    replacement: str | None
+    """What the model is shown instead; None: the result as it came."""
+
+
+class ModelConversation:
+    """What is remembered of one session, in this process."""
+
+    __slots__ = ("_count", "id", "lock", "refused", "released", "seen")
+
+    def __init__(self, session: SessionId) -> None:
+        self.id = session
+        self._count = 0
+        self.lock = asyncio.Lock()
+        """Held while results are taken in, so that each is taken in once."""
+        self.released: OrderedDict[str, Granted] = OrderedDict()
+        """Calls that an agent was given and whose result did not come yet, by call id."""
+        self.seen: OrderedDict[str, SeenResult] = OrderedDict()
+        """By call id."""
+        self.refused: OrderedDict[str, tuple[RefusedCall, ...]] = OrderedDict()
+        """Refused calls by the id of the answer that asked for them: the provider keeps that."""
+
+    def release(self, call_id: str, granted: Granted) -> None:
+        """Take note that an agent is given a call. Some APIs give calls no id."""
+        self._count += 1
+        tool = granted.request.action.name
+        self.seen.pop(call_id, None)
+        _put(self.released, call_id or f"{tool}\0{self._count}", granted)
+
+    def returned(self, call_id: str, tool: str) -> Granted | None:
+        """The call whose result has come, if it was released here: without an id the oldest."""
+        if call_id:
+            return self.released.pop(call_id, None)
+        oldest = next((key for key in self.released if key.startswith(f"{tool}\0")), None)
+        return None if oldest is None else self.released.pop(oldest)
+
+    def take_in(self, call_id: str, seen: SeenResult) -> None:
+        """Take note of a result."""
+        _put(self.seen, call_id, seen)
+
+    def refuse(self, answer: str, refused: tuple[RefusedCall, ...]) -> None:
+        """Take note of calls that were refused and are still open at the provider."""
+        _put(self.refused, answer, refused)
+
+
+class _Kept(Struct):
+    session: SessionId
+    used: float
+
+
+class CredentialSessions:
+    """The sessions that requests belong to."""
+
+    def __init__(self, sessions: HostedSessions, idle: float) -> None:
+        """Prepare.
+
+        Args:
+            sessions: opens and ends them.
+            idle: seconds without a request after which one ends that nobody named.
+        """
+        self._sessions = sessions
+        self._idle = idle
+        self._kept: OrderedDict[_Owner, _Kept] = OrderedDict()
+        self._opening: dict[_Owner, asyncio.Task[SessionId]] = {}
+        self._conversations: OrderedDict[SessionId, ModelConversation] = OrderedDict()
+
+    async def caller(self, passing: Passing) -> Caller:
+        """Who calls, in the session that the request belongs to.
+
+        Raises:
+            Problem: the session is not the caller's, or none can be chosen.
+            RemitError: none could be opened.
+        """
+        headers, identity = passing.request.headers, passing.identity
+        session = headers.get(SESSION_HEADER) or _bound(identity)
+        if session is None:
+            session = await self._own(identity, headers.get(AGENT_HEADER))
+        trace = headers.get("traceparent")
+        return await self._sessions.caller(identity, SessionId(session), trace=trace)
+
+    def conversation(self, session: SessionId) -> ModelConversation:
+        """What is remembered of a session."""
+        found = self._conversations.get(session)
+        if found is None:
+            found = self._conversations[session] = ModelConversation(session)
+            if len(self._conversations) > _MAX_SESSIONS:
+                self._conversations.popitem(last=False)
+        else:
+            self._conversations.move_to_end(session)
+        return found
+
+    def forget(self, session: SessionId) -> None:
+        """Take note that a session has ended: the next request gets another."""
+        for owner in [owner for owner, kept in self._kept.items() if kept.session == session]:
+            del self._kept[owner]
+
+    async def _own(self, identity: Identity, agent: str | None) -> SessionId:
+        owner = (identity.credential, identity.principal, identity.narrowed, agent)
+        kept = self._kept.get(owner)
+        if kept is not None and monotonic() - kept.used < self._idle:
+            kept.used = monotonic()
+            return kept.session
+        opening = self._opening.get(owner)
+        if opening is None:
+            opening = asyncio.ensure_future(self._opened(owner, identity, agent, kept))
+            self._opening[owner] = opening
+            opening.add_done_callback(lambda _: self._opening.pop(owner, None))
+        return await asyncio.shield(opening)
+
+    async def _opened(
+        self, owner: _Owner, identity: Identity, agent: str | None, old: _Kept | None
+    ) -> SessionId:
+        session = (await self._sessions.open(identity, agent=agent)).id
+        self._kept.pop(owner, None)
+        self._kept[owner] = _Kept(session, monotonic())
+        if len(self._kept) > _MAX_SESSIONS:
+            self._kept.popitem(last=False)
+        if old is not None:
+            await self._sessions.end(old.session)
+        return session
+
+
+def _bound(identity: Identity) -> str | None:
+    """The one session that a credential is bound to.
+
+    Raises:
+        Problem: it is bound to several.
+    """
+    narrowed = identity.narrowed
+    if narrowed is None or narrowed.sessions is None:
+        return None
+    if len(narrowed.sessions) != 1:
+        raise Problem(
+            400,
+            "session-missing",
+            f"This credential is good for several sessions; say which in {SESSION_HEADER}.",
+        )
+    return next(iter(narrowed.sessions))
+
+
+def _put(table: OrderedDict[str, T], key: str, value: T) -> None:
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > _MAX_CALLS:
+        table.popitem(last=False)
