@@ -7,6 +7,7 @@ it stops as well, everything else it lets pass to the forbidden tool.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from attacks import ATTACKS, SAFE, Attack
 from processes import free_port, listening
 from raw import RawClient, RawPipe, piped
 from readings import Reached, read_journal
+from serving_mcp import granted_tools, wrap_command
 
 HERE = Path(__file__).parent
 STDIO = [attack for attack in ATTACKS if attack.stdio]
@@ -93,3 +95,50 @@ def stdio_attack(pipe: RawPipe, attack: Attack) -> None:
     pipe.send(attack.body)
     answer = pipe.ask({**SAFE, "id": f"after {attack.name}"})
     assert answer["result"]["content"][0]["text"].startswith("ran safe"), answer
+
+
+POLICY = """\
+remit: 1
+default: deny
+agents: {inventory-bot: {}, other-bot: {}}
+people: {grace: {roles: [reviewers]}}
+rules:
+  - {id: all, tools: ['up.*', 'pipe.*'], effect: allow}
+  - {id: forbidden, tools: ['up.danger', 'pipe.danger'], effect: deny}
+  - {id: careful, tools: ['up.careful', 'pipe.careful'], effect: ask, approvers: [reviewers]}
+"""
+
+
+@dataclass
+class Wrapped:
+    """A scripted server behind ``remit wrap``."""
+
+    pipe: RawPipe
+    journal: Path
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def wrapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wrapped]:
+    folder = tmp_path_factory.mktemp("wrapped")
+    (folder / "remit.yaml").write_text(POLICY)
+    journal = folder / "journal"
+    server = [sys.executable, str(HERE / "scripted.py"), "stdio", str(journal)]
+    with piped(wrap_command("pipe", server), folder) as pipe:
+        yield Wrapped(pipe.open(), journal, folder)
+    assert_all_decided(folder, read_journal(journal))
+
+
+def assert_all_decided(folder: Path, reached: list[Reached]) -> None:
+    """Every call that reached a server has a record that granted it, one for each."""
+    calls = Counter(tool for each in reached for tool in each.tools)
+    granted = Counter(tool for tool in granted_tools(folder))
+    assert calls["safe"] > 0
+    assert calls <= granted, calls - granted
+
+
+@pytest.mark.parametrize("attack", STDIO, ids=names)
+def test_no_attack_over_stdio_reaches_the_server(wrapped: Wrapped, attack: Attack):
+    before = len(read_journal(wrapped.journal))
+    stdio_attack(wrapped.pipe, attack)
+    assert "danger" not in reached_since(before, wrapped.journal)
