@@ -14,16 +14,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from readings import Reached, folded
+from scripted import run
+
 from remit.audit.record import parse_record
-from remit.gateway.mcp_conversation import CANCELLED, McpConversation
 from remit.gateway.mcp_calls import Notice
+from remit.gateway.mcp_conversation import CANCELLED, McpConversation
 from remit.gateway.mcp_gate import McpGate
 from remit.gateway.mcp_local import SessionSubject
 from remit.guard import Guard
 from remit.protocols import mcp
 from remit.protocols.mcp import McpFault, McpMessage, MessageId, MessageKind
 from remit.storage.memory import MemoryStore
-from scripted import run
 
 FROM_SERVER = b"<"
 """Begins a line that the server says by itself."""
