@@ -17,7 +17,7 @@ from readings import Reached, folded
 from scripted import run
 
 from remit.audit.record import parse_record
-from remit.gateway.mcp_calls import Notice
+from remit.gateway.mcp_calls import WaitNotice
 from remit.gateway.mcp_conversation import CANCELLED, McpConversation
 from remit.gateway.mcp_gate import McpGate
 from remit.gateway.mcp_local import SessionSubject
@@ -81,7 +81,7 @@ class Client:
     async def push(self, message: McpMessage, data: bytes) -> None:
         self.pushed.append(data)
 
-    def held(self, message: McpMessage) -> Notice | None:
+    def held(self, message: McpMessage) -> WaitNotice | None:
         return None
 
 

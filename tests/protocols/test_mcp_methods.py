@@ -34,7 +34,15 @@ def test_a_call_without_arguments_has_none() -> None:
 
 @pytest.mark.parametrize(
     "params",
-    [{}, {"name": ""}, {"name": 1}, {"name": "x" * 257}, {"name": "a", "arguments": []}],
+    [
+        {},
+        {"name": ""},
+        {"name": 1},
+        {"name": "x" * 257},
+        {"name": "a "},
+        {"name": "a\0"},
+        {"name": "a", "arguments": []},
+    ],
 )
 def test_a_call_of_nothing_is_refused(params: dict[str, Any]) -> None:
     with pytest.raises(McpFault, match="not passed on"):

@@ -43,6 +43,9 @@ UNREACHABLE = -32011
 HEADER_MISMATCH = -32020
 """HTTP headers and body do not say the same (revision 2026-07-28)."""
 
+NOTICES = "notifications/"
+"""What the methods of notifications begin with."""
+
 HANDSHAKE_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Revisions that begin with ``initialize``."""
 REVISION_KEY = "io.modelcontextprotocol/protocolVersion"
@@ -175,8 +178,13 @@ def _request(data: bytes, value: dict[str, Any], message_id: MessageId | None) -
     method = value["method"]
     if type(method) is not str or not 0 < len(method) <= _MAX_METHOD:
         raise _not_understood("its method is no text of 1 to 256 characters")
+    if method.strip() != method or not method.isprintable():
+        raise _not_understood("its method has blanks at its ends, or holds what cannot be seen")
     if message_id is None and "id" in value:
         raise _not_understood("its id is neither a whole number nor text")
+    if message_id is None and not method.startswith(NOTICES):
+        # Nobody decides on notifications, and some servers act on whatever has no id.
+        raise _not_understood(f"{method[:64]!a} is no notification, and has no id")
     params = value.get("params")
     if params is None:
         params = {}

@@ -8,6 +8,7 @@ dot nor a slash can be part of NAME, so no tool can take the name of a method.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -117,6 +118,9 @@ def _tool_call(server: str, message: McpMessage) -> Asked:
     if type(tool) is not str or not 0 < len(tool) <= _MAX_TOOL:
         problem = "The call was not passed on: name is no text of 1 to 256 characters."
         raise McpFault(INVALID_PARAMS, problem, message.id)
+    if tool.strip() != tool or any(unicodedata.category(each) == "Cc" for each in tool):
+        problem = "The call was not passed on: name begins or ends with a blank, or has a control"
+        raise McpFault(INVALID_PARAMS, f"{problem} character: some servers drop these.", message.id)
     if arguments is None:
         arguments = {}
     if type(arguments) is not dict:
