@@ -51,6 +51,7 @@ MATRIX = {
     "POST /v1/approvals/{id}/approve": REVIEWER,
     "POST /v1/approvals/{id}/reject": REVIEWER,
     "POST /v1/approvals/{id}/withdraw": REVIEWER,
+    "POST /v1/attack": f"{EDITOR} {AUDITOR} {ADMIN}",
     "GET /v1/stops": ADMIN,
     "POST /v1/stops": ADMIN,
     "GET /v1/stops/{id}/refusal": ADMIN,

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from remit.api import actions, agents, approvals, audit, authzen, health, metrics, openapi, stops
+from remit.api import (
+    actions,
+    agents,
+    approvals,
+    attacking,
+    audit,
+    authzen,
+    health,
+    metrics,
+    openapi,
+    stops,
+)
 from remit.api.frame import Route
 
 
@@ -15,6 +26,7 @@ def routes() -> tuple[Route, ...]:
             *agents.ROUTES,
             *actions.ROUTES,
             *approvals.ROUTES,
+            *attacking.ROUTES,
             *stops.ROUTES,
             *audit.ROUTES,
             *authzen.ROUTES,

@@ -15,16 +15,11 @@ from urllib.parse import quote
 import msgspec
 
 from remit import stops, switch
+from remit.cli.calling import ServerCaller
 from remit.cli.workspace import load_policy, open_store
-from remit.client import Transport, read_endpoint
-from remit.client.connection import Response
 from remit.errors import (
-    AuthenticationError,
     ConfigError,
-    Denied,
-    InvalidRequest,
     PolicyError,
-    Unavailable,
 )
 from remit.journal import Journal
 from remit.model import Principal
@@ -36,7 +31,6 @@ from remit.switch import StopEffect, first_refusal
 T = TypeVar("T")
 _LOOK = 0.02
 """Seconds between two looks for the first refusal in a store."""
-_TIME = 10.0
 
 
 class Switch(Protocol):
@@ -133,59 +127,27 @@ class ServerSwitch:
         Raises:
             ConfigError: the address or the key cannot be used.
         """
-        key = None if key_file is None else key_file.read_text().strip()
-        if key == "":
-            raise ConfigError(f"{key_file}: holds no API key")
-        self._transport = Transport(read_endpoint(server), key, _TIME)
+        self._server = ServerCaller(server, key_file)
 
     def standing(self) -> list[StopView]:
         """The stops in force."""
-        return self._ask("GET", "/v1/stops", list[StopView])
+        return self._server.ask("GET", "/v1/stops", list[StopView])
 
     def stop(self, scope: Scope, value: str, reason: str) -> StopSet:
         """Stop something; sent again if the answer is lost, and set once all the same."""
         body = {"scope": scope, "value": value, "reason": reason}
-        return self._ask("POST", "/v1/stops", StopSet, body)
+        return self._server.ask("POST", "/v1/stops", StopSet, body)
 
     def refusal(self, made: StopSet, wait: float) -> FirstRefusal | None:
         """Ask the server to wait for the first refusal."""
         path = f"/v1/stops/{quote(made.stop.id)}/refusal?since={made.position}&wait={wait:g}"
-        return self._ask("GET", path, StopSeen, patience=wait).first_refusal
+        return self._server.ask("GET", path, StopSeen, patience=wait).first_refusal
 
     def resume(self, stop_id: str, reason: str) -> StopView:
         """Lift a stop."""
         path = f"/v1/stops/{quote(stop_id, safe='')}/resume"
-        return self._ask("POST", path, StopView, {"reason": reason})
+        return self._server.ask("POST", path, StopView, {"reason": reason})
 
     def close(self) -> None:
         """Close the connection."""
-        self._transport.close()
-
-    def _ask(
-        self, method: str, path: str, kind: type[T], body: object = None, patience: float = 0.0
-    ) -> T:
-        sent = None if body is None else msgspec.json.encode(body)
-        key = None if body is None else secrets.token_hex(16)
-        response = self._transport.ask(method, path, sent, key=key, patience=patience)
-        if response.status >= 400:
-            raise _refused(response)
-        try:
-            return msgspec.json.decode(response.body, type=kind)
-        except msgspec.MsgspecError as error:
-            raise Unavailable(f"The server's answer cannot be read ({error}).") from error
-
-
-def _refused(response: Response) -> Exception:
-    """The error that an answer stands for."""
-    try:
-        told = msgspec.json.decode(response.body, type=dict[str, object])
-    except msgspec.MsgspecError:
-        told = {}
-    detail = str(told.get("detail", f"it answered {response.status}, and did not say why"))
-    if response.status == 401:
-        return AuthenticationError(detail)
-    if response.status == 403:
-        return Denied(detail)
-    if response.status < 500:
-        return InvalidRequest(detail)
-    return Unavailable(f"The server failed: {detail}")
+        self._server.close()
