@@ -115,8 +115,11 @@ class Finding(Struct, frozen=True, kw_only=True):
     """What a detector saw. Findings are facts for rules; they can only add caution."""
 
     kind: str
+    """What it is about, such as ``secret``; see ``remit.inspection.signs``."""
     where: str
     message: str
+    sign: str = ""
+    """Which sign of that kind, such as ``github-token``."""
 
 
 Measure: TypeAlias = Literal["usd", "tokens", "input_tokens", "output_tokens", "calls", "seconds"]

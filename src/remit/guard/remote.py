@@ -244,5 +244,6 @@ def _settle_body(ran: Ran) -> SettleBody:
 
 def _findings(found: Iterable[Finding]) -> tuple[SeenFinding, ...]:
     return tuple(
-        SeenFinding(kind=each.kind, where=each.where, message=each.message) for each in found
+        SeenFinding(kind=each.kind, where=each.where, message=each.message, sign=each.sign)
+        for each in found
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import binascii
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import re2
@@ -202,7 +202,7 @@ _ESCAPE = re2.compile(
     rb"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|U[0-9A-Fa-f]{8}|[0-7]{3})"
 )
 _PAIR = rb"(?:0x|\\x)?(?:[2-7][0-9A-Fa-f]|0[9AaDd])"
-_HEX = re2.compile(rb"(?:%b[ ,:;-]{0,2}){7,}%b" % (_PAIR, _PAIR))
+_HEX = re2.compile(rb"(?:%b[ ,:;-]{0,2}){11,}%b" % (_PAIR, _PAIR))
 _HEX_NOISE = re2.compile(rb"0x|[^0-9A-Fa-f]")
 _NUMBER = re2.compile(rb"[0-9]{2,3}")
 _CODE = rb"(?:3[2-9]|[4-9][0-9]|1[01][0-9]|12[0-6])"
@@ -300,19 +300,40 @@ def _worth(data: bytes) -> bytes | None:
     return found if len(found) * 2 >= len(data) or len(found) >= 2 * SHORTEST else None
 
 
-def strings(value: Any) -> list[str]:
-    """Every text in a JSON value, keys of objects included, in the order they are written."""
+def strings(value: Any, *, keys: bool = True) -> list[str]:
+    """Every text in a JSON value, in the order they are written; numbers as they are written.
+
+    ``keys``: also the names of members.
+    """
     found: list[str] = []
     left = [value]
     while left:
         each = left.pop()
         if isinstance(each, str):
             found.append(each)
-        elif isinstance(each, dict):
-            for key, inner in reversed(each.items()):
-                left += inner, key
+        elif isinstance(each, Mapping):
+            for key, inner in reversed(list(each.items())):
+                left.append(inner)
+                if keys:
+                    left.append(key)
         elif isinstance(each, list | tuple):
             left.extend(reversed(each))
         elif isinstance(each, int | float) and not isinstance(each, bool):
             found.append(str(each))
+    return found
+
+
+def places(value: Any, where: str) -> list[str]:
+    """The place of each of ``strings(value)``, such as ``args.rows[2].note``."""
+    found: list[str] = []
+    left: list[tuple[Any, str]] = [(value, where)]
+    while left:
+        each, place = left.pop()
+        if isinstance(each, Mapping):
+            for key, inner in reversed(list(each.items())):
+                left += (inner, f"{place}.{key}"), (key, f"{place}.{key}")
+        elif isinstance(each, list | tuple):
+            left += [(inner, f"{place}[{at}]") for at, inner in enumerate(each)][::-1]
+        elif isinstance(each, str | int | float) and not isinstance(each, bool):
+            found.append(place)
     return found

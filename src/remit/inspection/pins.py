@@ -16,8 +16,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field
 
-from remit import canonical, text
+from remit import canonical
 from remit.errors import InvalidArgument
+from remit.inspection.showing import shown, visible
 from remit.model import Digest
 
 ACTION = "mcp.pin"
@@ -277,40 +278,6 @@ def _shared(a: str, b: str) -> int:
 def _cut(whole: str, first: int, last: int) -> str:
     part = whole[first : len(whole) - last]
     return f"{'...' if first else ''}{visible(part)}{'...' if last else ''}"
-
-
-def visible(value: Any) -> str:
-    """A JSON value as text in which every character can be seen.
-
-    What is not drawn, and letters that look Latin and are not, are given by their code.
-    """
-    return shown(json.dumps(value, ensure_ascii=False, separators=(", ", ": "), default=dict))
-
-
-def shown(line: str) -> str:
-    """A line with what is not drawn, and words that look Latin and are not, by their codes."""
-    if line.isascii() and line.isprintable():
-        return line
-    hidden = set(text.invisibles(line))
-    drawn = "".join(
-        _code(letter) if at in hidden or not letter.isprintable() else letter
-        for at, letter in enumerate(line)
-    )
-    return _WORD.sub(_told_apart, drawn)
-
-
-_WORD = re.compile(r"\w+")
-
-
-def _told_apart(word: re.Match[str]) -> str:
-    letters = word.group()
-    if not text.looks_alike(letters):
-        return letters
-    return "".join(each if each.isascii() else _code(each) for each in letters)
-
-
-def _code(letter: str) -> str:
-    return f"<U+{ord(letter):04X}>"
 
 
 def question(server: str, changes: Sequence[PinChange]) -> dict[str, Any]:
