@@ -16,6 +16,7 @@ from remit import canonical, obligations
 from remit.approvals import Approval
 from remit.errors import InvalidArgument, ObligationError
 from remit.inspection import pins
+from remit.inspection.signs import NOT_INSPECTED
 from remit.model import (
     AccessRequest,
     AdmittedAction,
@@ -65,6 +66,8 @@ def rule(policies: PolicySet, request: AccessRequest, facts: Facts) -> Ruling:
     decision = decide(policies, request, facts)
     if request.action.name == pins.ACTION:
         decision = _by_a_person(decision)
+    if any(finding.kind == NOT_INSPECTED for finding in request.findings):
+        decision = denied(decision, _not_inspected("call"))
     ruling = unchanged(decision, request)
     if decision.effect is Effect.DENY or not decision.obligations:
         return ruling
@@ -230,6 +233,8 @@ def rule_on_result(
     a result that is withheld adds them all the same.
     """
     decision = decide(policies, request, replace(facts, outcome=outcome))
+    if any(finding.kind == NOT_INSPECTED for finding in outcome.findings):
+        decision = denied(decision, _not_inspected("result"))
     shadow = decision.mode is Mode.SHADOW
     shown = outcome.result
     marks = action.labels
@@ -267,6 +272,16 @@ def obligation_failed(problem: Exception) -> Reason:
         because=f"{problem}.",
         instead="Make the call in the form that the obligation expects, or ask for the rule to be "
         "changed.",
+    )
+
+
+def _not_inspected(what: str) -> Reason:
+    """Why nothing is let through that could not be looked into."""
+    return Reason(
+        rule="not-inspected",
+        effect=Effect.DENY,
+        because=f"The {what} was to be inspected, and that failed.",
+        instead="Make it smaller or simpler; if that does not help, tell whoever runs Remit.",
     )
 
 

@@ -303,7 +303,8 @@ class Reason(Struct, frozen=True, kw_only=True):
     Built-in rule ids of policy: ``default``, ``rule-error``, ``missing-fact``, ``unknown-agent``,
     ``look-alike-name``, ``bad-arguments``. Of state: ``rate-limit``, ``budget``, ``obligation``,
     ``outcome-missing``, ``session-unknown``, ``session-principal``, ``session-ended``,
-    ``record-too-large``, ``approval-rejected``, ``stopped``, ``pins-changed``.
+    ``record-too-large``, ``approval-rejected``, ``stopped``, ``pins-changed``,
+    ``not-inspected``.
     """
 
     rule: str

@@ -18,13 +18,13 @@ from test_encodings import FORMS, PLACES
 
 from remit.inspection import encodings
 from remit.inspection import inspector as looking
-from remit.inspection.inspector import MOST, MOST_OF_A_SIGN, SIGNS, Inspector, inspector
+from remit.inspection.inspector import MOST, MOST_OF_A_SIGN, SIGNS, TextInspector, inspector
 from remit.inspection.signs import INSPECTABLE
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ROOT = Path(__file__).parents[2]
-SECRETS = Inspector(["secret"])
-EVERYTHING = Inspector(INSPECTABLE)
+SECRETS = TextInspector(["secret"])
+EVERYTHING = TextInspector(INSPECTABLE)
 
 
 def token(body: str) -> str:
@@ -86,7 +86,7 @@ def test_a_finding_says_where_and_in_which_form_but_never_the_secret() -> None:
 
 
 def test_hosts_that_are_listed_are_no_finding() -> None:
-    listed = Inspector(["exfiltration"], ["corp.example", "*.corp.example"])
+    listed = TextInspector(["exfiltration"], ["corp.example", "*.corp.example"])
     for link in (
         "![a](https://corp.example/x.png)",
         "![a](https://img.CORP.example:8443/x.png)",
@@ -102,19 +102,19 @@ def test_hosts_that_are_listed_are_no_finding() -> None:
         "see https://c\u043erp.example/",
     ):
         assert signs(listed.look(link)), link
-    assert signs(Inspector(["exfiltration"]).look("see https://evil.example/")) == []
+    assert signs(TextInspector(["exfiltration"]).look("see https://evil.example/")) == []
 
 
 def test_encoded_text_is_a_carrier_by_itself() -> None:
     carried = FORMS["base64"]("the customers of this quarter are")
-    assert "encoded-text" in signs(Inspector(["exfiltration"]).look({"d": carried}))
+    assert "encoded-text" in signs(TextInspector(["exfiltration"]).look({"d": carried}))
     assert signs(SECRETS.look({"d": carried})) == []
 
 
 def test_what_was_encoded_too_often_is_suspicious(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encodings, "MOST", 1)
     twice = FORMS["base64"](FORMS["hexadecimal"]("all of these words"))
-    assert signs(Inspector(["hidden-text"]).look(twice)) == ["encoding-layers"]
+    assert signs(TextInspector(["hidden-text"]).look(twice)) == ["encoding-layers"]
     assert signs(SECRETS.look(twice)) == []
     assert signs(inspector(frozenset({"injection"})).look({"a": "b"})) == []
 
@@ -127,7 +127,7 @@ def test_findings_are_bounded() -> None:
 
 
 def test_nothing_is_looked_for_where_nothing_was_asked_for() -> None:
-    assert Inspector([]).look({"a": "ghp_"}) == ()
+    assert TextInspector([]).look({"a": "ghp_"}) == ()
     assert EVERYTHING.look({}) == ()
     assert inspector(frozenset({"secret"})) is inspector(frozenset({"secret"}))
 
@@ -143,7 +143,7 @@ def test_a_search_that_fails_is_no_clean_bill(monkeypatch: pytest.MonkeyPatch) -
         def Match(self, _: bytes) -> None:
             return None
 
-    broken = Inspector(["secret"])
+    broken = TextInspector(["secret"])
     monkeypatch.setattr(broken, "_triggers", Exhausted())
     with pytest.raises(MemoryError, match="could not be searched"):
         broken.look("anything")

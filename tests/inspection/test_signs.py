@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from remit import policy
 from remit.inspection import checksums
-from remit.inspection.inspector import SIGNS, Inspector
+from remit.inspection.inspector import SIGNS, TextInspector
 from remit.inspection.secrets import is_jwt
 from remit.inspection.showing import shown
 from remit.inspection.signs import INSPECTABLE, KINDS, Sign
 
 GUIDE = Path(__file__).parents[2] / "docs" / "inspection.md"
 HOSTS = ("corp.example", "*.corp.example")
-INSPECTOR = Inspector(INSPECTABLE, HOSTS)
+INSPECTOR = TextInspector(INSPECTABLE, HOSTS)
 _START, _END = "<!-- signs: written by tests/inspection/test_signs.py -->\n", "<!-- end -->\n"
 
 
@@ -44,7 +46,7 @@ def _example(sign: Sign, text: str) -> str:
     if len(text) > 70:
         text = f"{text[:60]}..."
     if sign.kind == "secret" and len(text) > 24:
-        text = f"{text[:20]}..."
+        return f"`{_cell(text[:14])}`... ({len(text)} characters)"
     return f"`{_cell(text)}`".replace("``", "` `")
 
 
@@ -61,6 +63,13 @@ def table() -> str:
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def test_the_policy_of_the_guide_is_one() -> None:
+    [block] = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(), re.S)
+    loaded = policy.load({"remit.yaml": block})
+    assert loaded.warnings == ()
+    assert loaded.inspections.arguments("send_email") is not None
 
 
 def test_the_guide_lists_every_sign() -> None:

@@ -113,7 +113,9 @@ OWN_LEAVES = _forms(
         grounded(args.n) ; from_trusted(controls.who) ; asked_for(action) ; flows(args.s, secret) ;
         ("admin" in agent.roles) ; has(args.S) ;
         url(args.s).private ; path(args.s).within("/tmp") ; has(now.hour) ;
-        (nothing == null) ; findings.exists(f, f.kind == "Secret") ; has(url(args.t).host) ;
+        (nothing == null) ; findings.exists(f, f.kind == "Secret") ; has(now.year) ;
+        found("secret") ; found("github-token") ;
+        findings.exists(f, f.sign == "iban") ; has(url(args.t).host) ;
         context.p
     list: teams ; agent.roles ; session.labels ; tool.does ; user.roles ; context.xs
     numbers: context.ns

@@ -7,9 +7,12 @@ before.
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
+
+from msgspec.structs import replace
 
 from remit import canonical
 from remit.api import news
@@ -19,9 +22,21 @@ from remit.api.frame import Call, Problem, Reply, Route
 from remit.api.repeats import repeatable
 from remit.approvals import ApprovalState, state_at
 from remit.credentials import Right
+from remit.guard.inspecting import inspected, seen_in_call
+from remit.guard.needs import ToolNeed
 from remit.guard.refusals import refusal_text, withheld_text
 from remit.identity.model import may_see, may_use, permits
-from remit.model import ActionState, Admission, ApprovalId, Principal, Session, SessionId
+from remit.model import (
+    AccessRequest,
+    ActionState,
+    Admission,
+    ApprovalId,
+    Finding,
+    Outcome,
+    Principal,
+    Session,
+    SessionId,
+)
 from remit.protocols import wire
 from remit.protocols.wire import (
     AdmissionReply,
@@ -92,8 +107,12 @@ async def settle(call: Call) -> Reply:
     parts, again = call.parts, repeatable(call)
     policies, name = parts.policies.current, asked.action.name
     need = parts.policies.needs.of(name)
-    outcome = asked.outcome
+    outcome: Outcome = asked.outcome
     _check(call, arguments=asked.arguments, context=asked.context, outcome_result=outcome.result)
+
+    seen: tuple[Finding, ...] = ()
+    if need.arguments is not None or need.results is not None:
+        seen, outcome = await to_thread(_looked_into, need, asked)
 
     def work(t: Transaction) -> bytes:
         session = _usable(call, t.session(SessionId(asked.session)))
@@ -105,7 +124,7 @@ async def settle(call: Call) -> Reply:
         if action is not None and settled and action.session == session.id:
             raise Problem(409, wire.ALREADY_SETTLED, f"The outcome of {asked.id} is on record.")
         principal = asked.principal or acting(call.identity, session.principal, policies)
-        request = asked.request(principal)
+        request = _with(asked.request(principal), seen)
         settlement = parts.governor.settle(t, asked.id, request, outcome)
         refusal = withheld_text(name, settlement) if settlement.withheld else ""
         reply = wire.settlement_reply(settlement, refusal=refusal, result_rules=need.result_rules)
@@ -132,7 +151,10 @@ async def _admitted(
             f"Rules on {name} look at real paths. Send the call again with `resolved`: every "
             "string in the arguments, and the path it becomes with symbolic links followed.",
         )
-    unsigned = checkpointer.failed
+    unsigned, need = checkpointer.failed, needs.of(name)
+    seen: tuple[Finding, ...] = ()
+    if need.arguments is not None:
+        seen = await to_thread(seen_in_call, need, asked.arguments)
 
     def work(t: Transaction) -> tuple[bytes, ApprovalId | None]:
         principal = _principal(call, t.session(session_id))
@@ -142,7 +164,8 @@ async def _admitted(
         if unsigned:
             checkpointer.require(t)
         objection = permits(call.identity, name, session_id, parts.clock())
-        admission = parts.governor.admit(t, asked.request(principal), objection)
+        request = _with(asked.request(principal), seen)
+        admission = parts.governor.admit(t, request, objection)
         answered = encoded(_reply(admission, name, principal, looks=needs.looks_at_result))
         held = None if admission.granted else admission.approval
         if held is None or not waits:
@@ -154,6 +177,16 @@ async def _admitted(
     if unsigned:
         checkpointer.recovered()
     return result
+
+
+def _looked_into(need: ToolNeed, asked: SettleBody) -> tuple[tuple[Finding, ...], Outcome]:
+    """What is found in a call, and its outcome with what is found in that."""
+    return seen_in_call(need, asked.arguments), inspected(need, asked.outcome)
+
+
+def _with(request: AccessRequest, seen: tuple[Finding, ...]) -> AccessRequest:
+    """A request with what was found in it, beside what its edge has found."""
+    return replace(request, findings=(*request.findings, *seen)) if seen else request
 
 
 def _reply(

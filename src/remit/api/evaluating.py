@@ -10,6 +10,7 @@ from msgspec import Struct
 from remit.api.frame import Call, Parts
 from remit.api.subjects import Subjects
 from remit.approvals import Approval, ApprovalState, state_at
+from remit.guard.inspecting import seen_in_call
 from remit.identity.model import permits
 from remit.model import (
     AccessRequest,
@@ -63,13 +64,16 @@ def question_of(call: Call, subjects: Subjects, evaluation: Evaluation) -> Quest
         None,
     )
     session = SessionId(authzen.session_of(evaluation.context))
+    arguments = authzen.arguments_of(resource, action, known)
+    need = call.parts.policies.needs.of(tool)
     approval = authzen.presented(evaluation.context)
     return Question(
         request=AccessRequest(
             principal=subjects.principal(evaluation.subject),
             session=session,
             action=Action(name=tool),
-            arguments=authzen.arguments_of(resource, action, known),
+            arguments=arguments,
+            findings=seen_in_call(need, arguments),
             context=authzen.context_of(evaluation.context, subjects.trusted(evaluation.subject)),
         ),
         presented=None if approval is None else ApprovalId(approval),

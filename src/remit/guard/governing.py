@@ -12,6 +12,7 @@ from remit.governor import Governor
 from remit.guard.authority import Answer, Proposed, Ran, Settled
 from remit.guard.calls import Caller, real_paths
 from remit.guard.checkpoints import Checkpointer
+from remit.guard.inspecting import inspected, seen_in_call
 from remit.guard.needs import ToolNeeds
 from remit.guard.refusals import refusal_text, withheld_text
 from remit.guard.steps import Ask, Flow
@@ -20,6 +21,8 @@ from remit.model import (
     AccessRequest,
     ActionState,
     Admission,
+    Finding,
+    Outcome,
     Principal,
     Session,
     SessionId,
@@ -80,7 +83,11 @@ class GoverningAuthority(ABC):
         """Decide on a call. The answer is on record before it is given."""
         yield from self._signed()
         needs, caller = self.needs, proposed.caller
-        request = self._request(proposed, needs)
+        need = needs.of(proposed.action.name)
+        found: tuple[Finding, ...] = ()
+        if need.arguments is not None:
+            found = yield Ask(lambda: seen_in_call(need, proposed.arguments))
+        request = self._request(proposed, needs, found)
 
         def work(t: Transaction) -> Admission:
             tool = request.action.name
@@ -98,9 +105,10 @@ class GoverningAuthority(ABC):
 
     def settle(self, ran: Ran, finished: Callable[[Future[Any]], None]) -> Flow[Settled]:
         """Record an outcome and decide on it."""
+        outcome = yield from self._inspected(ran)
 
         def work(t: Transaction) -> Settlement:
-            return self._governor.settle(t, ran.admission.id, ran.request, ran.outcome)
+            return self._governor.settle(t, ran.admission.id, ran.request, outcome)
 
         settlement: Settlement = yield Ask(
             lambda: self.store.write(work), lambda: self.store.submit(work), finished
@@ -115,14 +123,22 @@ class GoverningAuthority(ABC):
 
     def settle_again(self, ran: Ran) -> Flow[None]:
         """Record an outcome unless it was recorded before."""
+        outcome = yield from self._inspected(ran)
 
         def work(t: Transaction) -> None:
             action = t.action(ran.admission.id)
             # It may have been written after all, before whoever waited was interrupted.
             if action is None or action.state is not ActionState.SETTLED:
-                self._governor.settle(t, ran.admission.id, ran.request, ran.outcome)
+                self._governor.settle(t, ran.admission.id, ran.request, outcome)
 
         yield Ask(lambda: self.store.write(work), lambda: self.store.submit(work))
+
+    def _inspected(self, ran: Ran) -> Flow[Outcome]:
+        need = self.needs.of(ran.request.action.name)
+        if need.results is None:
+            return ran.outcome
+        outcome: Outcome = yield Ask(lambda: inspected(need, ran.outcome))
+        return outcome
 
     def _written(self, what: str, work: Callable[[Transaction], T]) -> Flow[T]:
         try:
@@ -139,7 +155,9 @@ class GoverningAuthority(ABC):
             yield Ask(lambda: store.write(require), lambda: store.submit(require))
             checkpointer.recovered()
 
-    def _request(self, proposed: Proposed, needs: ToolNeeds) -> AccessRequest:
+    def _request(
+        self, proposed: Proposed, needs: ToolNeeds, found: tuple[Finding, ...]
+    ) -> AccessRequest:
         caller, arguments = proposed.caller, proposed.arguments
         return AccessRequest(
             principal=self._acting(caller, needs.policies),
@@ -147,7 +165,7 @@ class GoverningAuthority(ABC):
             action=proposed.action,
             arguments=arguments,
             context=caller.context,
-            findings=proposed.findings,
+            findings=(*proposed.findings, *found),
             resolved=real_paths(arguments) if needs.of(proposed.action.name).paths else {},
             estimate=proposed.estimate,
             trace=caller.trace,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from remit import text
+from remit.inspection.inspector import TextInspector
 from remit.model import Admission, Phase
 from remit.policy import PolicySet
 
@@ -21,6 +22,10 @@ class ToolNeed(NamedTuple):
     """Rules look at the result: one that is no JSON must not be shown."""
     labels: bool
     """The result puts labels on the session."""
+    arguments: TextInspector | None
+    """What looks into the arguments; None: nothing does."""
+    results: TextInspector | None
+    """What looks into the result; None: nothing does."""
 
 
 class ToolNeeds:
@@ -47,6 +52,7 @@ class ToolNeeds:
         return (
             need.result_rules
             or need.labels
+            or need.results is not None
             or any(
                 obligation.kind == "label" or obligation.target.partition(".")[0] == "result"
                 for obligation in admission.decision.obligations
@@ -63,4 +69,6 @@ class ToolNeeds:
                 for rule in policies.rules
             ),
             labels=bool(declared.returns),
+            arguments=policies.inspections.arguments(tool),
+            results=policies.inspections.results(tool),
         )

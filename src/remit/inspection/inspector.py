@@ -1,6 +1,6 @@
 """Looking: which signs are in a value, where, and in which encoding.
 
-An ``Inspector`` runs over a JSON value once with all its signs' triggers (one automaton), then with
+An ``TextInspector`` runs over a JSON value once with all its signs' triggers (one automaton), then with
 the full patterns of those that were seen. Where it looks deep, it looks again at everything that
 the texts say when they are decoded, and when they are put together. No I/O, linear, bounded.
 """
@@ -21,7 +21,7 @@ from remit.inspection.encodings import Reading, decoded, places, strings
 from remit.inspection.personal import PERSONAL
 from remit.inspection.secrets import SECRETS
 from remit.inspection.showing import shown
-from remit.inspection.signs import KINDS, Sign
+from remit.inspection.signs import Sign
 from remit.inspection.wording import EXFILTRATION, HIDDEN, INJECTION, POISONING
 from remit.model import Finding
 
@@ -60,8 +60,8 @@ _LAYERS = Sign(
     example="",
     counter="",
 )
-WORDS = frozenset({*KINDS, *(sign.id for sign in (*SIGNS, _ENCODED, _LAYERS))})
-"""Every kind of finding and every sign of texts, as rules may name them."""
+TEXT_SIGNS = (_ENCODED, _LAYERS)
+"""Signs of texts that no pattern says."""
 
 
 class _Hit(Struct, frozen=True):
@@ -71,7 +71,7 @@ class _Hit(Struct, frozen=True):
     found: bytes
 
 
-class Inspector:
+class TextInspector:
     """Looks for the signs of some kinds. May be shared by threads."""
 
     def __init__(self, kinds: Iterable[str], hosts: Iterable[str] = ()) -> None:
@@ -220,6 +220,6 @@ def _compiled(pattern: str) -> Any:
 
 
 @lru_cache(maxsize=64)
-def inspector(kinds: frozenset[str], hosts: tuple[str, ...] = ()) -> Inspector:
+def inspector(kinds: frozenset[str], hosts: tuple[str, ...] = ()) -> TextInspector:
     """The inspector for some kinds of findings, made once."""
-    return Inspector(kinds, hosts)
+    return TextInspector(kinds, hosts)

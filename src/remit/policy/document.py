@@ -228,6 +228,20 @@ class BreakerEntry(
     instead: Text = ""
 
 
+InspectedKind: TypeAlias = Literal[
+    "secret", "personal-data", "injection", "hidden-text", "exfiltration", "poisoning"
+]
+
+
+class InspectEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is looked for in calls of some tools and in what these return."""
+
+    tools: Annotated[Words, Meta(description="Tool names; * stands for any characters.")]
+    arguments: InspectedKind | Annotated[tuple[InspectedKind, ...], Meta(min_length=1)] = ()
+    results: InspectedKind | Annotated[tuple[InspectedKind, ...], Meta(min_length=1)] = ()
+    hosts: Annotated[Words, Meta(description="Hosts that texts may link to.")] = ()
+
+
 class PolicyDocument(
     Struct,
     frozen=True,
@@ -253,6 +267,7 @@ class PolicyDocument(
     issued: Issued = Issued()
     tools: tuple[ToolEntry, ...] = ()
     rules: tuple[RuleEntry, ...] = ()
+    inspect: tuple[InspectEntry, ...] = ()
     budgets: tuple[BudgetEntry, ...] = ()
     breakers: tuple[BreakerEntry, ...] = ()
     prices: dict[Word, PriceEntry] = field(default_factory=dict)

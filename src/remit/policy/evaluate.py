@@ -269,6 +269,8 @@ class _Evaluator:
         if node.name in ORIGINS:
             return self._origin(node, elements)
         arguments = [self.value(argument, 0, elements) for argument in node.arguments]
+        if node.name == "found":
+            return operations.found(self._scope.findings, arguments[0])
         if node.name in ("min", "max"):
             numbers = arguments[0] if len(arguments) == 1 else arguments
             return operations.EXTREMES[node.name](numbers, node.offset)

@@ -455,6 +455,7 @@ def mentions(node: Node) -> Mentions:
                 label_nodes.add(kind)
             case FunctionCall():
                 functions.add(part.name)
+                variables |= {"findings"} if part.name == "found" else set()
             case MethodCall(target=Variable(name="session"), name="calls", arguments=[tool]):
                 counters.add(str(tool.value) if isinstance(tool, Constant) else "*")
             case Variable() if part not in label_nodes and part.name not in elements:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from remit import canonical, text
@@ -14,6 +14,7 @@ from remit.policy.catalogue import Catalogue, ToolSchema, freeze, read_tools
 from remit.policy.conditions import ConditionReader, constant_faults
 from remit.policy.costs import read_costs
 from remit.policy.directory import Directory, read_directory
+from remit.policy.inspections import read_inspections, warn_of_blind_rules
 from remit.policy.meaning import Surroundings, declared_labels, read_rules
 from remit.policy.metering import Meter
 from remit.policy.planning import Decider, Planner
@@ -80,6 +81,7 @@ class _Loading:
             ),
         )
         rules = read_rules(documents, around, note, self._warnings.append)
+        inspections = read_inspections(documents, around, note, self._warnings.append)
         limits = read_limits(documents, around, note, self._warnings.append)
         costs = read_costs(documents, around.conditions, note)
         prices = read_prices(documents, note)
@@ -93,11 +95,8 @@ class _Loading:
             note(root.fault_at(0, 0, 1, "there are no rules, so nothing would be allowed", hint))
         if not self._faults:
             self._check_reach(rules, catalogue, directory)
-        packed = bundle.pack(self._texts)
-        if len(packed) > bundle.MAX_BYTES:
-            at = Location(documents[0].source.file, 1, 1)
-            message = f"all documents together are larger than {bundle.MAX_BYTES} bytes"
-            note(Fault(at=at, message=message))
+            warn_of_blind_rules(rules, inspections, self._placed(self._warnings))
+        packed = self._packed()
         if self._faults:
             raise PolicyError(sorted(self._faults, key=lambda fault: fault.at))
         revision = bundle.revision(packed)
@@ -110,12 +109,21 @@ class _Loading:
             decider=Decider(planner, revision=revision, mode=mode, default=default),
             default=default,
             directory=directory,
+            inspections=inspections,
             meter=Meter(limits, costs, prices, catalogue, constants),
             mode=mode,
             revision=revision,
             rules=rules,
             warnings=tuple(sorted(self._warnings, key=lambda fault: fault.at)),
         )
+
+    def _packed(self) -> bytes:
+        packed = bundle.pack(self._texts)
+        if len(packed) > bundle.MAX_BYTES:
+            at = Location(self._read[0].source.file, 1, 1)
+            message = f"all documents together are larger than {bundle.MAX_BYTES} bytes"
+            self._faults.append(Fault(at=at, message=message))
+        return packed
 
     def _readable(self, documents: Mapping[str, str | bytes]) -> Iterable[ReadDocument]:
         if not documents:
@@ -191,16 +199,16 @@ class _Loading:
     def _check_reach(
         self, rules: tuple[Rule, ...], catalogue: Catalogue, directory: Directory
     ) -> None:
-        sources = {each.source.file: each.source for each in self._read}
-
-        def placed(into: list[Fault]) -> Any:
-            def note(rule: Rule, message: str, hint: str) -> None:
-                source = sources[rule.at.file]
-                line, column = rule.at.line - 1, rule.at.column - 1
-                into.append(source.fault_at(line, column, len(rule.id), message, hint))
-
-            return note
-
-        fault, warning = placed(self._faults), placed(self._warnings)
+        fault, warning = self._placed(self._faults), self._placed(self._warnings)
         find_unreachable(rules, fault, warning)
         find_impossible(rules, catalogue, directory, fault, warning)
+
+    def _placed(self, into: list[Fault]) -> Callable[[Rule, str, str], None]:
+        sources = {each.source.file: each.source for each in self._read}
+
+        def note(rule: Rule, message: str, hint: str) -> None:
+            source = sources[rule.at.file]
+            line, column = rule.at.line - 1, rule.at.column - 1
+            into.append(source.fault_at(line, column, len(rule.id), message, hint))
+
+        return note

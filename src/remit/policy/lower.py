@@ -406,6 +406,9 @@ class _Lowering:
         if node.name in ORIGINS:
             return _Value(self._origin(node), "bool")
         arguments = [self.plain(argument) for argument in node.arguments]
+        if node.name == "found":
+            known = self._bindings.variable("findings")
+            return _Value(self._call(operations.found, known, *arguments), "bool")
         if node.name in operations.EXTREMES:
             numbers = arguments[0] if len(arguments) == 1 else py.sequence(arguments)
             return _Value(self._call(operations.EXTREMES[node.name], numbers, node.offset))

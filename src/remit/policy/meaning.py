@@ -16,7 +16,14 @@ from remit.policy import patterns
 from remit.policy.catalogue import Catalogue
 from remit.policy.conditions import ConditionReader
 from remit.policy.directory import Directory
-from remit.policy.document import BreakerEntry, BudgetEntry, ObligationEntry, RuleEntry, words
+from remit.policy.document import (
+    BreakerEntry,
+    BudgetEntry,
+    InspectEntry,
+    ObligationEntry,
+    RuleEntry,
+    words,
+)
 from remit.policy.durations import nanoseconds
 from remit.policy.reading import ReadDocument, closest
 from remit.policy.rules import Duty, Rule
@@ -36,6 +43,7 @@ BUILT_IN_REASONS = frozenset(
         "look-alike-name",
         "missing-fact",
         "narrowed",
+        "not-inspected",
         "obligation",
         "outcome-missing",
         "pins-changed",
@@ -296,7 +304,7 @@ def _selector(written: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 def check_tools(
     read: ReadDocument,
-    entry: RuleEntry | BudgetEntry | BreakerEntry,
+    entry: RuleEntry | BudgetEntry | BreakerEntry | InspectEntry,
     around: Surroundings,
     note: Note,
     warn: Note,

@@ -403,7 +403,14 @@ def moment(now: int) -> Moment:
 
 def finding_maps(findings: Sequence[Finding]) -> list[dict[str, str]]:
     """Return findings as the maps that conditions see."""
-    return [{"kind": f.kind, "where": f.where, "message": f.message} for f in findings]
+    return [
+        {"kind": f.kind, "sign": f.sign, "where": f.where, "message": f.message} for f in findings
+    ]
+
+
+def found(findings: Sequence[Finding], word: str) -> bool:
+    """Whether there is a finding of that kind, or of that sign."""
+    return any(word in (finding.kind, finding.sign) for finding in findings)
 
 
 __all__ = ["ABSENT", "LOOP_LIMITS", "MAX_SIZE", "Moment", "arithmetic", "moment"]

@@ -21,6 +21,7 @@ from remit.model import (
 )
 from remit.policy.catalogue import Catalogue, Tool
 from remit.policy.directory import Directory
+from remit.policy.inspections import Inspections
 from remit.policy.metering import Meter
 from remit.policy.planning import Decider, refused_identity
 from remit.policy.rules import Rule
@@ -41,6 +42,7 @@ class PolicySet:
         "breakers",
         "bundle",
         "constants",
+        "inspections",
         "meter",
         "mode",
         "revision",
@@ -60,6 +62,8 @@ class PolicySet:
     """Values from ``define:``, deeply read-only."""
     meter: Meter
     """Limits, costs and prices."""
+    inspections: Inspections
+    """What is looked for in which tools' arguments and results."""
     mode: Mode
     """Whether decisions bind."""
     revision: Revision
@@ -81,6 +85,7 @@ class PolicySet:
         default: Effect,
         directory: Directory,
         meter: Meter,
+        inspections: Inspections,
         mode: Mode,
         revision: Revision,
         rules: tuple[Rule, ...],
@@ -96,6 +101,7 @@ class PolicySet:
         put(self, "bundle", bundle)
         put(self, "constants", constants)
         put(self, "meter", meter)
+        put(self, "inspections", inspections)
         put(self, "mode", mode)
         put(self, "revision", revision)
         put(self, "rules", rules)

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from remit.inspection.words import KIND_OF
 from remit.policy.comparison import Pattern
 from remit.policy.expressions import MACROS, label_name
 from remit.policy.functions import READERS
@@ -44,7 +45,7 @@ METHODS: dict[str, tuple[Type, ...]] = {
 }
 """Methods of strings: types of the parameters, then of what they return."""
 
-FUNCTIONS = ("size", "int", "double", "string", "min", "max", "has", *ORIGINS)
+FUNCTIONS = ("size", "int", "double", "string", "min", "max", "found", "has", *ORIGINS)
 
 _HABITS = {
     "len": "size",
@@ -148,6 +149,8 @@ class Calls:
                 return self._conversion(node, arguments)
             case "min" | "max":
                 return self._extreme(node, arguments)
+            case "found":
+                return self._found(node)
         if node.name in METHODS or node.name in MACROS:
             target = node.arguments[0].text if node.arguments else "value"
             hint: str | None = f"write {target}.{node.name}(...)"
@@ -193,6 +196,18 @@ class Calls:
             if found.kind not in ("dyn", *NUMERIC):
                 return self._faults.at_node(node, f"`{node.name}` compares numbers, not {found}")
         return common(arguments) if all(a.kind in NUMERIC for a in arguments) else NUMBER
+
+    def _found(self, node: FunctionCall) -> Type:
+        """``found(word)``, whose word is written out and known."""
+        if not self._count(node, "found", len(node.arguments), 1, 1):
+            return BOOL
+        word = node.arguments[0]
+        known = word.value if isinstance(word, Constant) else None
+        if known not in KIND_OF:
+            hint = suggestion(known, KIND_OF) if isinstance(known, str) else None
+            hint = hint or 'write found("secret")'
+            self._faults.at_node(word, "nothing that is looked for has this name", hint)
+        return BOOL
 
     def origin(self, node: FunctionCall) -> Type:
         """A question about where a value is from, whose value has been checked already."""

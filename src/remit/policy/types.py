@@ -70,7 +70,12 @@ _PRINCIPAL = record(id=STRING, roles=STRINGS, team=OPTIONAL_STRING)
 _FINDING = Type(
     "map",
     fields=MappingProxyType(
-        {"kind": Field(STRING), "where": Field(STRING), "message": Field(STRING)}
+        {
+            "kind": Field(STRING),
+            "sign": Field(STRING),
+            "where": Field(STRING),
+            "message": Field(STRING),
+        }
     ),
 )
 
