@@ -1,6 +1,6 @@
 """Looking: which signs are in a value, where, and in which encoding.
 
-An ``TextInspector`` runs over a JSON value once with all its signs' triggers (one automaton), then with
+A ``TextInspector`` runs over a JSON value once with all triggers (one automaton), then with
 the full patterns of those that were seen. Where it looks deep, it looks again at everything that
 the texts say when they are decoded, and when they are put together. No I/O, linear, bounded.
 """
