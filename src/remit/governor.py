@@ -26,6 +26,7 @@ from remit import (
     breakers,
     charging,
     ledger,
+    recall,
     sessions,
     spending,
     stops,
@@ -144,6 +145,7 @@ class Governor:
         except AuditError as problem:
             raise InvalidRequest(f"the session was not opened: {problem}") from None
         t.put_session(session)
+        recall.opened(t, self._policies(), session, caller)
         return session
 
     def end_session(self, t: Transaction, session_id: SessionId) -> Session:
@@ -163,6 +165,7 @@ class Governor:
         ended = breakers.forgotten(sessions.end(session, journal.now))
         t.put_session(ended)
         journal.hand_up(ended)
+        recall.ended(t, self._policies(), ended)
         journal.append(ledger.session(ended, now=journal.now, args=None, note=journal.note))
         return ended
 
@@ -190,7 +193,8 @@ class Governor:
         session = objection or self._carrier(journal, request)
         if isinstance(session, Reason):
             return refused(journal, request, policies, session)
-        facts = Facts(now=journal.now, session=session)
+        seen = recall.known(t, policies, session)
+        facts = Facts(now=journal.now, session=session, provenance=seen)
         braked = brake(policies.breakers, session, rule(policies, request, facts), journal.now)
         ruling, bill = spending.priced(journal, policies, braked.ruling, facts, self._lease)
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
@@ -245,13 +249,15 @@ class Governor:
         session = objection or self._carrier(journal, request, outside)
         if isinstance(session, Reason):
             return refused(journal, request, policies, session, EVALUATED)
-        facts = Facts(now=journal.now, session=session)
+        seen = None if outside else recall.known(t, policies, session)
+        facts = Facts(now=journal.now, session=session, provenance=seen)
         watching = () if outside else policies.breakers
         braked = brake(watching, session, rule(policies, request, facts), journal.now)
         ruling, bill = spending.priced(journal, policies, braked.ruling, facts, self._lease)
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
         verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran), bill, use)
         joined = session
+        marks: tuple[str, ...] = ()
         if verdict.granted and not outside:
             marks = (*policies.tool(request.action.name).returns, *ruling.labels)
             joined = sessions.pay(sessions.join(session, marks), bill.takes.usage.nano_usd)
@@ -260,6 +266,7 @@ class Governor:
         if admission.granted and not outside:
             counted = sessions.count(joined, request.action.name)
             journal.keep(session, noted(counted, braked))
+            recall.unreported(t, session, marks)
         stop_if_tripped(journal, session, braked)
         return admission
 
@@ -282,9 +289,11 @@ class Governor:
         action = unsettled(t.action(action_id), action_id, request)
         session = session_of(t, action)
         late = action.state is ActionState.EXPIRED
-        facts = Facts(now=journal.now, session=session)
+        seen = recall.known(t, policies, session)
+        facts = Facts(now=journal.now, session=session, provenance=seen)
         ruling = rule_on_result(policies, action, request, facts, outcome)
-        joined = sessions.join(session, ruling.labels)
+        labels = (*ruling.labels, *recall.inherited(t, policies, request))
+        joined = sessions.join(session, labels)
         took = took_of(policies, action, request, facts, outcome)
         spent = 0 if took is None else took.usage.nano_usd
         joined = sessions.pay(joined, spent - action.held.nano_usd if late else spent)
@@ -306,6 +315,10 @@ class Governor:
         )
         t.put_action(replace(action, state=ActionState.SETTLED))
         journal.keep(session, answered(joined, request, outcome))
+        if not ruling.withheld:
+            shown = replace(outcome, result=ruling.shown)
+            recall.observed(t, policies, session, request, shown, labels)
+        recall.kept(t, policies, request, session)
         position = journal.append_outcome(record, values)
         journal.tell(charged.notices)
         redacted = not ruling.withheld and ruling.shown is not outcome.result

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from remit import approvals, canonical, charging, ledger, sessions
+from remit import approvals, canonical, charging, ledger, recall, sessions
 from remit.approvals import Approval
 from remit.audit.record import Record, encode_record, parse_record
 from remit.charging import Notice
@@ -151,6 +151,7 @@ class Journal(NamedTuple):
         charged = charging.expire(self.t, action, self.now)
         self.t.put_action(replace(action, state=ActionState.EXPIRED))
         self.keep(session, joined)
+        recall.unreported(self.t, session, action.labels)
         self.append_outcome(
             ledger.outcome(
                 action,

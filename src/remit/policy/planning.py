@@ -24,6 +24,7 @@ from remit.model import (
 )
 from remit.policy.catalogue import Catalogue, Tool
 from remit.policy.compile import Program, compile_program
+from remit.policy.origins import ORIGINS
 from remit.policy.rules import Rule, acting
 from remit.policy.ruling import Setting
 
@@ -44,6 +45,7 @@ class Planner:
         "_exact",
         "_paths",
         "_programs",
+        "_tracks",
         "_wild",
         "calls",
         "catalogue",
@@ -59,6 +61,11 @@ class Planner:
         self._constants = constants
         self._programs: dict[object, Program] = {}
         self._paths: dict[str, bool] = {}
+        self._tracks = any(
+            not condition.mentions.readers.isdisjoint(ORIGINS)
+            for rule in rules
+            for condition in rule.conditions()
+        )
         self._wild: list[Rule] = []
         self._exact: dict[str, list[Rule]] = {}
         for rule in rules:
@@ -78,6 +85,11 @@ class Planner:
                 key=lambda rule: rule.order,
             )
         )
+
+    @property
+    def tracks(self) -> bool:
+        """Whether some rule asks where a value is from, so that sessions must remember."""
+        return self._tracks
 
     def needs_paths(self, tool_name: str) -> bool:
         """Whether some rule on the tool uses ``path()``; kept for the next time."""

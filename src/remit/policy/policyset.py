@@ -155,6 +155,11 @@ class PolicySet:
         """What the documents declare of a tool; the worst class for an undeclared one."""
         return self._catalogue.tool(text.name(name))
 
+    @property
+    def tracks(self) -> bool:
+        """Whether some rule asks where a value is from, so that sessions must remember."""
+        return self._decider.planner.tracks
+
     def needs_paths(self, tool: str) -> bool:
         """Whether some rule on the tool uses ``path()``, so that real paths must be supplied."""
         return self._decider.planner.needs_paths(tool)

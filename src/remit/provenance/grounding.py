@@ -85,18 +85,20 @@ class Provenance:
         )
 
     def flows(self, value: Any, label: str) -> bool:
-        """Whether some part of a value carries data with a label.
+        """Whether some part of a value carries data with a label, or may have been made of it.
 
-        What a session could not remember whole may be in anything that has no better source.
+        A part that the user gave does not. A part that was seen in such data does, and so does one
+        that came from nowhere: the model may have worded it anew.
         """
-        parts = list(leaves(value))
-        mine = [leaf for leaf in parts if not self._user_gave(leaf)]
-        if any(self._carries(leaf, label) for leaf in mine):
+        parts = [leaf for leaf in leaves(value) if not self._user_gave(leaf)]
+        if any(self._carries(leaf, label) for leaf in parts):
             return True
-        together = "".join(str(leaf) for leaf in mine if isinstance(leaf, str | int | float))
-        if len(mine) > 1 and self._carries(together[: wide.MAX_QUERY], label):
+        together = "".join(str(leaf) for leaf in parts)
+        if len(parts) > 1 and self._carries(together, label):
             return True
-        return label in self.memory.overflown and any(not self._is_trusted(leaf) for leaf in mine)
+        if label in self.memory.overflown and label != "untrusted":
+            return bool(parts)
+        return any(not self._is_trusted(leaf) and not self._is_derived(leaf) for leaf in parts)
 
     def why(self, value: Any) -> str:
         """Where each part of a value is from, in words, for people."""

@@ -127,6 +127,8 @@ class _ResultReader:
     ) -> None:
         if not labels or self._is_platform(value, path):
             self._trust(value)
+            # What a platform set is not untrusted; it may be confidential all the same.
+            labels = tuple(label for label in labels if label != "untrusted")
         if labels:
             self._mark(value, labels)
         if pointed:

@@ -49,11 +49,6 @@ def telling(piece: str) -> str:
     return ""
 
 
-def carries(value: str, known: object) -> bool:
-    """Whether a text holds something that is ``in known``, in any of its readings."""
-    return any(each in known for reading in readings(value) for each in marks(reading))  # type: ignore[operator]
-
-
 def readings(value: str) -> Iterator[str]:
     """The text, and what it is when taken for an encoding; at most two layers deep."""
     value = value[:MAX_QUERY]

@@ -88,6 +88,10 @@ class Snapshot(Protocol):
         """
         ...
 
+    def memory(self, key: str) -> bytes | None:
+        """What is remembered under ``key``: what a session has seen, the labels of a resource."""
+        ...
+
     def arrival(self, key: str) -> int | None:
         """The theoretical arrival time (ns) that GCRA keeps under ``key``."""
         ...
@@ -184,6 +188,10 @@ class Snapshot(Protocol):
 
 class Transaction(Snapshot, Protocol):
     """What a closure given to ``Store.write`` may do. All of it becomes durable, or none."""
+
+    def put_memory(self, key: str, body: bytes) -> None:
+        """Remember something under ``key``, instead of what was remembered before."""
+        ...
 
     def put_session(self, session: Session) -> None:
         """Insert or replace a session."""

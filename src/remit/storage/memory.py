@@ -49,6 +49,7 @@ class _Contents:
         self.actions: dict[ActionId, bytes] = {}
         self.open_leases: dict[ActionId, tuple[int, ActionId, SessionId]] = {}
         self.arrivals: dict[str, int] = {}
+        self.memories: dict[str, bytes] = {}
         self.cells: dict[str, bytes] = {}
         self.approvals: dict[ApprovalId, bytes] = {}
         self.credentials: dict[CredentialId, bytes] = {}
@@ -90,6 +91,10 @@ class MemorySnapshot:
             if lease <= now and session_id in (None, session)
         )
         return [decode_action(self._contents.actions[item[1]]) for item in overdue[:limit]]
+
+    def memory(self, key: str) -> bytes | None:
+        """What is remembered under ``key``."""
+        return self._contents.memories.get(key)
 
     def arrival(self, key: str) -> int | None:
         """The theoretical arrival time (ns) kept under ``key``."""
@@ -223,6 +228,10 @@ class MemoryTransaction(MemorySnapshot):
                 table[key] = value
         del self._contents.records[self._size :]
         del self._contents.hashes[merkle.stored_count(self._size) :]
+
+    def put_memory(self, key: str, body: bytes) -> None:
+        """Remember something under ``key``, instead of what was remembered before."""
+        self._put(self._contents.memories, key, body)
 
     def put_session(self, session: Session) -> None:
         """Insert or replace a session."""

@@ -9,18 +9,21 @@ from remit.model import ActionId, AdmittedAction, Session, SessionId
 
 REMEMBERED = 8192
 """Rows of each kind kept in memory between transactions; all are dropped when there are more."""
+REMEMBERED_BYTES = 16_000_000
+"""Bytes of what sessions have seen that are kept in memory between transactions."""
 
 
 class UnwrittenRows:
     """Rows not yet given to SQLite."""
 
-    __slots__ = ("actions", "arrivals", "cells", "records", "replies", "sessions")
+    __slots__ = ("actions", "arrivals", "cells", "memories", "records", "replies", "sessions")
 
     def __init__(self) -> None:
         self.sessions: dict[SessionId, tuple[str, bytes]] = {}
         self.actions: dict[ActionId, tuple[str, str, int, bool, bytes]] = {}
         self.arrivals: dict[str, tuple[str, int]] = {}
         self.cells: dict[str, tuple[str, str, int, bytes]] = {}
+        self.memories: dict[str, tuple[str, bytes]] = {}
         self.records: list[tuple[int, int, bytes, bytes, bytes | None, bytes | None]] = []
         self.replies: dict[str, tuple[str, int, bytes, bytes]] = {}
 
@@ -38,6 +41,9 @@ class UnwrittenRows:
         if other.cells:
             self.cells.update(other.cells)
             other.cells.clear()
+        if other.memories:
+            self.memories.update(other.memories)
+            other.memories.clear()
         if other.records:
             self.records += other.records
             other.records.clear()
@@ -51,6 +57,7 @@ class UnwrittenRows:
         self.actions.clear()
         self.arrivals.clear()
         self.cells.clear()
+        self.memories.clear()
         self.records.clear()
         self.replies.clear()
 
@@ -84,6 +91,11 @@ class UnwrittenRows:
                 "ends = excluded.ends, body = excluded.body",
                 self.cells.values(),
             )
+        if self.memories:
+            many(
+                "INSERT INTO memories VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
+                self.memories.values(),
+            )
         if self.replies:
             many(
                 "INSERT INTO replies (key, at, digest, body) VALUES (?, ?, ?, ?)",
@@ -95,13 +107,14 @@ class UnwrittenRows:
 class SeenRows:
     """Rows last seen, as the transaction sees them."""
 
-    __slots__ = ("actions", "arrivals", "cells", "sessions")
+    __slots__ = ("actions", "arrivals", "cells", "memories", "sessions")
 
     def __init__(self) -> None:
         self.sessions: dict[SessionId, Session | None] = {}
         self.actions: dict[ActionId, AdmittedAction | None] = {}
         self.arrivals: dict[str, int | None] = {}
         self.cells: dict[str, Cell | None] = {}
+        self.memories: dict[str, bytes | None] = {}
 
     def take(self, other: SeenRows) -> None:
         """Add what ``other`` has seen, which is newer, and leave it empty."""
@@ -117,6 +130,9 @@ class SeenRows:
         if other.cells:
             self.cells.update(other.cells)
             other.cells.clear()
+        if other.memories:
+            self.memories.update(other.memories)
+            other.memories.clear()
 
     def clear(self) -> None:
         """Forget all rows."""
@@ -124,9 +140,12 @@ class SeenRows:
         self.actions.clear()
         self.arrivals.clear()
         self.cells.clear()
+        self.memories.clear()
 
     def trim(self) -> None:
         """Keep memory bounded."""
         for seen in (self.sessions, self.actions, self.arrivals, self.cells):
             if len(seen) > REMEMBERED:
                 seen.clear()
+        if sum(len(body or b"") for body in self.memories.values()) > REMEMBERED_BYTES:
+            self.memories.clear()

@@ -18,7 +18,7 @@ from remit.errors import (
 
 APPLICATION_ID = 0x52454D54
 """``REMT`` in the header of the file, so that ``file`` and we know whose it is."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 OLDEST_SQLITE = (3, 37, 0)
 """STRICT tables."""
 
@@ -44,6 +44,12 @@ CREATE TABLE tallies (
     PRIMARY KEY (book, key, at)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tallies_by_time ON tallies (at);
+"""
+_MEMORIES = """
+CREATE TABLE memories (
+    key TEXT PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT;
 """
 _SCHEMA = """
 CREATE TABLE records (
@@ -119,7 +125,7 @@ CREATE TABLE checkpoint (
     note BLOB NOT NULL
 ) STRICT;
 """
-_MIGRATIONS = {2: _LEDGER, 3: _TALLIES}
+_MIGRATIONS = {2: _LEDGER, 3: _TALLIES, 4: _MEMORIES}
 """What a file of the version before is to be given, by version."""
 
 
@@ -250,7 +256,7 @@ def ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     try:
         version = _check_version(connection, path)
         if not version:
-            _execute(connection, _SCHEMA + _LEDGER + _TALLIES)
+            _execute(connection, _SCHEMA + _LEDGER + _TALLIES + _MEMORIES)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         else:
             for later in range(version + 1, SCHEMA_VERSION + 1):

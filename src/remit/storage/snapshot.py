@@ -94,6 +94,11 @@ class SqliteSnapshot:
         row = self._row("SELECT at FROM arrivals WHERE key = ?", key)
         return row[0] if row else None
 
+    def memory(self, key: str) -> bytes | None:
+        """What is remembered under ``key``."""
+        row = self._row("SELECT body FROM memories WHERE key = ?", key)
+        return row[0] if row else None
+
     def cell(self, key: str) -> Cell | None:
         """One cell of the budget ledger, or None."""
         row = self._row("SELECT body FROM cells WHERE key = ?", key)

@@ -152,6 +152,14 @@ class SqliteTransaction(SqliteSnapshot):
         at = self._memory.arrivals[key] = super().arrival(key)
         return at
 
+    def memory(self, key: str) -> bytes | None:
+        """What is remembered under ``key``."""
+        for seen in (self._own_memory.memories, self._memory.memories):
+            if key in seen:
+                return seen[key]
+        body = self._memory.memories[key] = super().memory(key)
+        return body
+
     def cell(self, key: str) -> Cell | None:
         """One cell of the budget ledger, or None."""
         for seen in (self._own_memory.cells, self._memory.cells):
@@ -229,6 +237,11 @@ class SqliteTransaction(SqliteSnapshot):
         return super().values(position)
 
     # Writes: those of every action stay in memory, the rare ones go straight to SQLite.
+
+    def put_memory(self, key: str, body: bytes) -> None:
+        """Remember something under ``key``, instead of what was remembered before."""
+        self._own.memories[key] = (key, body)
+        self._own_memory.memories[key] = body
 
     def put_session(self, session: Session) -> None:
         """Insert or replace a session."""

@@ -46,6 +46,7 @@ class ContentsConformance(OpensStore):
             assert t.session(SessionId("s")) is None
             assert t.action(ActionId("a")) is None
             assert t.arrival("k") is None
+            assert t.memory("k") is None
             assert t.cell("k") is None
             assert list(t.cells(None, 10)) == []
             assert t.approval(ApprovalId("a")) is None
@@ -77,6 +78,7 @@ class ContentsConformance(OpensStore):
             assert t.session(session.id) == session
             assert t.action(action.id) == action
             assert t.arrival("rate/x") == 7
+            assert t.memory("session/s") == b"seen"
             assert t.approval(approval.id) == approval
             assert t.approval_for(approval.digest) == approval
             assert t.document(REVISION) == b"{}"
@@ -91,6 +93,7 @@ class ContentsConformance(OpensStore):
             t.put_session(session)
             t.put_action(action)
             t.put_arrival("rate/x", 7)
+            t.put_memory("session/s", b"seen")
             t.put_approval(approval)
             t.put_document(REVISION, b"{}")
             assert t.append(b"one", at=5, values=SEALED) == 0
@@ -114,6 +117,7 @@ class ContentsConformance(OpensStore):
             t.put_session(a_session())
             t.put_action(an_action("a1"))
             t.put_arrival("k", 1)
+            t.put_memory("k", b"one")
             t.put_approval(an_approval("p1"))
             t.put_document(REVISION, b"first")
             t.put_checkpoint(b"first")
@@ -125,6 +129,7 @@ class ContentsConformance(OpensStore):
             t.put_session(a_session(labels=("secret",)))
             t.put_action(settled)
             t.put_arrival("k", 2)
+            t.put_memory("k", b"two")
             t.put_approval(used)
             t.put_document(REVISION, b"second")
             t.put_checkpoint(b"second")
@@ -135,6 +140,7 @@ class ContentsConformance(OpensStore):
             assert session.labels == ("secret",)
             assert t.action(settled.id) == settled
             assert t.arrival("k") == 2
+            assert t.memory("k") == b"two"
             assert t.approval(used.id) == used
             assert list(t.approvals((ApprovalState.PENDING,), 10)) == []
             assert list(t.approvals((ApprovalState.USED,), 10)) == [used]
