@@ -49,7 +49,6 @@ from remit.model import (
     Admission,
     AdmittedAction,
     ApprovalId,
-    Facts,
     Outcome,
     Principal,
     Reason,
@@ -193,8 +192,7 @@ class Governor:
         session = objection or self._carrier(journal, request)
         if isinstance(session, Reason):
             return refused(journal, request, policies, session)
-        seen = recall.known(t, policies, session)
-        facts = Facts(now=journal.now, session=session, provenance=seen)
+        facts = recall.facts(t, policies, session, journal.now)
         braked = brake(policies.breakers, session, rule(policies, request, facts), journal.now)
         ruling, bill = spending.priced(journal, policies, braked.ruling, facts, self._lease)
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
@@ -249,8 +247,7 @@ class Governor:
         session = objection or self._carrier(journal, request, outside)
         if isinstance(session, Reason):
             return refused(journal, request, policies, session, EVALUATED)
-        seen = None if outside else recall.known(t, policies, session)
-        facts = Facts(now=journal.now, session=session, provenance=seen)
+        facts = recall.facts(t, policies, session, journal.now)
         watching = () if outside else policies.breakers
         braked = brake(watching, session, rule(policies, request, facts), journal.now)
         ruling, bill = spending.priced(journal, policies, braked.ruling, facts, self._lease)
@@ -289,8 +286,7 @@ class Governor:
         action = unsettled(t.action(action_id), action_id, request)
         session = session_of(t, action)
         late = action.state is ActionState.EXPIRED
-        seen = recall.known(t, policies, session)
-        facts = Facts(now=journal.now, session=session, provenance=seen)
+        facts = recall.facts(t, policies, session, journal.now)
         ruling = rule_on_result(policies, action, request, facts, outcome)
         labels = (*ruling.labels, *recall.inherited(t, policies, request))
         joined = sessions.join(session, labels)
@@ -315,10 +311,8 @@ class Governor:
         )
         t.put_action(replace(action, state=ActionState.SETTLED))
         journal.keep(session, answered(joined, request, outcome))
-        if not ruling.withheld:
-            shown = replace(outcome, result=ruling.shown)
-            recall.observed(t, policies, session, request, shown, labels)
-        recall.kept(t, policies, request, session)
+        shown = None if ruling.withheld else replace(outcome, result=ruling.shown)
+        recall.observed(t, policies, session, request, shown, labels)
         position = journal.append_outcome(record, values)
         journal.tell(charged.notices)
         redacted = not ruling.withheld and ruling.shown is not outcome.result
