@@ -13,7 +13,7 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from remit.model import AccessRequest, Does, Outcome, Principal, Session, SessionId
+from remit.model import AccessRequest, Does, Facts, Outcome, Principal, Session, SessionId
 from remit.policy import PolicySet
 from remit.policy.catalogue import Tool
 from remit.policy.origins import at
@@ -35,6 +35,11 @@ def known(t: Snapshot, policies: PolicySet, session: Session) -> Provenance | No
         return found
     overflown = tuple(sorted(missing.union(found.memory.overflown)))
     return Provenance(replace(found.memory, overflown=overflown))
+
+
+def facts(t: Snapshot, policies: PolicySet, session: Session, now: int) -> Facts:
+    """What a decision about a call of this session may depend on."""
+    return Facts(now=now, session=session, provenance=known(t, policies, session))
 
 
 def opened(t: Transaction, policies: PolicySet, session: Session, caller: Session | None) -> None:
@@ -75,21 +80,22 @@ def observed(
     policies: PolicySet,
     session: Session,
     request: AccessRequest,
-    outcome: Outcome,
+    outcome: Outcome | None,
     labels: Sequence[str],
 ) -> None:
-    """Remember a result that the agent is shown.
+    """Remember a result that the agent is shown, and put labels on what the call kept.
 
     Args:
         t: the transaction.
         policies: those in force.
         session: before the labels of the result joined it.
         request: as it ran.
-        outcome: as it is shown.
+        outcome: as it is shown; None: it is withheld.
         labels: those that the result puts on the session.
     """
+    kept(t, policies, request, session)
     before = known(t, policies, session)
-    if before is None:
+    if before is None or outcome is None:
         return
     tool = policies.tool(request.action.name)
     fields = _fields(tool, labels)
