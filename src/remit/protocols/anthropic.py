@@ -205,7 +205,7 @@ def _settle_tools(body: dict[str, Any], removed: set[str]) -> None:
             message["content"] = [block for block in content if not _names(block, removed)]
     if body.get("mcp_servers") == []:
         del body["mcp_servers"]
-    if "tools" not in body:
+    if body.get("tools") is None:
         return
     if not body["tools"]:
         del body["tools"]

@@ -61,7 +61,7 @@ class Gemini:
         models = list(model_names(value, target.model))
         for each in listed(value.get("requests"), "requests"):
             models.append(name_in(each, "model", "requests").removeprefix("models/"))
-        settings = _member(value, "generationConfig")[1] or {}
+        settings = _member(value, "generationConfig")[1]
         calling = _member(_member(value, "toolConfig")[1], "functionCallingConfig")[1]
         if _member(calling, "streamFunctionCallArguments")[1]:
             raise InvalidRequest(
@@ -231,13 +231,14 @@ def _results(body: Mapping[str, Any]) -> Iterator[ObservedResult]:
 def _settle_tools(body: dict[str, Any]) -> None:
     """Make the rest of a request fit the tools that are left."""
     tools = [
-        {key: value for key, value in tool.items() if value != []} for tool in body.get("tools", ())
+        {key: value for key, value in tool.items() if value != []}
+        for tool in body.get("tools") or ()
     ]
     body["tools"] = [tool for tool in tools if tool]
     key, config = _member(body, "toolConfig")
     if not body["tools"]:
-        del body["tools"]
-        body.pop(key, None)
+        for name in ("tools", key):
+            body.pop(name, None)
         return
     inner, calling = _member(config, "functionCallingConfig")
     if not calling:

@@ -362,7 +362,10 @@ def model_names(body: Mapping[str, Any], model: str | None) -> tuple[str, ...]:
     """
     names = [model if model is not None else name_in(body, "model", "body")]
     for key in ("models", "fallbacks"):
-        for item in body.get(key) or ():
+        others = body.get(key)
+        if others is not None and not isinstance(others, list):
+            raise InvalidRequest(f"{key}: not a list")
+        for item in others or ():
             names.append(item if isinstance(item, str) else name_in(item, "model", key))
     return tuple(dict.fromkeys(names))
 

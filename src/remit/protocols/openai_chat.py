@@ -209,7 +209,8 @@ def _choice_among(choice: Any, tools: Sequence[Mapping[str, Any]]) -> Any:
     names = {_called(tool) or tool.get("name") for tool in tools}
     allowed = part(choice, "allowed_tools")
     if allowed:
-        kept = [tool for tool in allowed.get("tools") or () if _called(tool) in names]
+        among = listed(allowed.get("tools"), "tool_choice")
+        kept = [tool for tool in among if _called(tool) in names]
         return {**choice, "allowed_tools": {**allowed, "tools": kept}} if kept else "auto"
     named = _called(choice) or choice.get("name") if isinstance(choice, dict) else None
     return "auto" if named is not None and named not in names else choice

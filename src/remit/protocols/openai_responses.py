@@ -221,7 +221,7 @@ def _settle_tools(body: dict[str, Any]) -> None:
             if not (isinstance(item, dict) and item.get("type") == "additional_tools")
             or item.get("tools")
         ]
-    if "tools" not in body:
+    if body.get("tools") is None:
         return
     tools = [tool for tool in body["tools"] if tool.get("type") != "namespace" or tool.get("tools")]
     body["tools"] = tools
@@ -234,7 +234,8 @@ def _settle_tools(body: dict[str, Any]) -> None:
         return
     left = {_identity(tool) for tool in tools}
     if choice.get("type") == "allowed_tools":
-        kept = [tool for tool in choice.get("tools") or () if _identity(tool) in left]
+        among = listed(choice.get("tools"), "tool_choice")
+        kept = [tool for tool in among if _identity(tool) in left]
         body["tool_choice"] = {**choice, "tools": kept} if kept else "auto"
     elif _identity(choice) not in left:
         body["tool_choice"] = "auto"
