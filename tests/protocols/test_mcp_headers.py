@@ -44,6 +44,10 @@ def test_the_era_of_a_request() -> None:
     assert mcp_headers.is_stateless({"mcp-protocol-version": MODERN})
 
 
+def test_a_text_that_is_wrapped_is_read_again() -> None:
+    assert mcp_headers.decoded(mcp_headers.encoded("ü")) == "ü"
+
+
 def test_headers_that_agree_or_are_missing_pass() -> None:
     mcp_headers.agree({}, message(name="x"))
     headers = {"mcp-protocol-version": MODERN, "mcp-method": "tools/call", "mcp-name": "x"}

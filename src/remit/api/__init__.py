@@ -12,6 +12,7 @@ from remit.api import (
     health,
     metrics,
     openapi,
+    resources,
     stops,
 )
 from remit.api.frame import Route
@@ -30,5 +31,6 @@ def routes() -> tuple[Route, ...]:
             *stops.ROUTES,
             *audit.ROUTES,
             *authzen.ROUTES,
+            *resources.ROUTES,
         )
     )

@@ -57,3 +57,7 @@ class Mount(Protocol):
     def refused(self, request: BaseRequest, problem: Problem, request_id: str) -> StreamResponse:
         """The answer that says why a request was not passed on, not sent yet."""
         ...
+
+    async def close(self) -> None:
+        """End what is under way, and record it. Called once, before the store is closed."""
+        ...

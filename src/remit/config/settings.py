@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct, field
 
 from remit.config.authzen import AuthZenConfig
+from remit.config.mcp import McpConfig
 from remit.config.models import GatewayConfig, ModelConfig
 from remit.config.units import Address, ByteCount, Duration
 from remit.identity.settings import IdentitySettings
@@ -158,6 +159,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     webhooks: tuple[WebhookSettings, ...] = ()
     model_gateway: GatewayConfig = field(default_factory=GatewayConfig)
     models: tuple[ModelConfig, ...] = ()
+    mcp: tuple[McpConfig, ...] = ()
 
 
 def _check_url(url: str) -> None:

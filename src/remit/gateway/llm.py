@@ -109,6 +109,9 @@ class ModelMount:
         except OutcomeNotRecorded as problem:
             raise Problem(503, "outcome-not-recorded", str(problem)) from None
 
+    async def close(self) -> None:
+        """Nothing is left under way: the server ended all requests before."""
+
     def refused(self, request: BaseRequest, problem: Problem, request_id: str) -> StreamResponse:
         """The answer that says why, in the words of the API that was asked."""
         gateway = self._gateway

@@ -61,7 +61,7 @@ class Inspector(Protocol):
 class OpenCall:
     """One request on its way: what to send for it, and what is open until it is answered."""
 
-    __slots__ = ("asked", "by_server", "data", "granted", "message", "settled")
+    __slots__ = ("asked", "by_server", "data", "granted", "message", "resumable", "settled")
 
     def __init__(
         self,
@@ -81,6 +81,9 @@ class OpenCall:
         self.granted = granted
         """None where it passes without a decision."""
         self.settled = False
+        """Whether it was answered, or given up."""
+        self.resumable = False
+        """Whether its answer may still come on another stream, should this one break off."""
 
 
 class WaitNotice(Struct, frozen=True):

@@ -138,7 +138,7 @@ class McpConversation:
 
     async def _decide(self, message: McpMessage, exchange: _Exchange) -> None:
         assert message.id is not None
-        decided = await self.gate.request(message, self._client.held(message))
+        decided = await self.gate.request(message, self._client.held(message), self.exchange)
         exchange.task = None
         if isinstance(decided, bytes):
             self._open.pop(message.id, None)

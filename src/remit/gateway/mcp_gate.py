@@ -53,7 +53,6 @@ class McpGate:
         enforcement: Enforcement,
         subject: GateSubject,
         inspector: Inspector | None = None,
-        exchange: Exchange | None = None,
     ) -> None:
         """Put a gate between a client and a server.
 
@@ -62,10 +61,8 @@ class McpGate:
             enforcement: who decides.
             subject: who acts.
             inspector: who looks into what passes.
-            exchange: how to ask the server what tools it has, where no client has asked yet.
         """
         self.server = server
-        self._exchange = exchange
         self._learning: asyncio.Task[None] | None = None
         self._enforcement = enforcement
         self._subject = subject
@@ -79,13 +76,17 @@ class McpGate:
     # From the client to the server
 
     async def request(
-        self, message: McpMessage, held: WaitNotice | None = None
+        self,
+        message: McpMessage,
+        held: WaitNotice | None = None,
+        exchange: Exchange | None = None,
     ) -> OpenCall | bytes:
         """Decide on a client's request: what to send on, or what to answer instead.
 
         Args:
             message: the request.
             held: whom to tell while it waits.
+            exchange: how to ask the server what tools it has, where no client has asked yet.
         """
         try:
             asked = mcp_methods.asked(self.server, message)
@@ -93,8 +94,8 @@ class McpGate:
             return mcp.fault_answer(fault)
         if asked is None:
             return OpenCall(message, message.raw)
-        if asked.tool is not None and not self.knows_tools:
-            await self._learned(message)
+        if asked.tool is not None and not self.knows_tools and exchange is not None:
+            await self._learned(message, exchange)
         try:
             granted = await self._admitted(asked, message.method, held)
             data = await self._inputs(message, granted)
@@ -104,9 +105,11 @@ class McpGate:
 
     async def answer(self, call: OpenCall, message: McpMessage) -> bytes:
         """Settle a call by the server's answer: what to show the client."""
+        if call.settled:
+            return mcp.error_answer(call.message.id, mcp.UNREACHABLE, "The request was given up.")
+        call.settled = True
         if call.granted is None:
             return message.raw if call.by_server else await self._passed(call, message)
-        call.settled = True
         outcome, plain = self._outcome(call, message)
         try:
             settled = await run_async(self._enforcement.settle(call.granted, outcome))
@@ -123,8 +126,8 @@ class McpGate:
     async def lost(self, call: OpenCall, why: str, ended: Ended = "error") -> bytes:
         """Settle a call that gets no answer: what to tell the client instead."""
         told = f"{call.message.method} of {self.server} got no answer: {why}"
-        if call.granted is not None and not call.settled:
-            call.settled = True
+        was_settled, call.settled = call.settled, True
+        if call.granted is not None and not was_settled:
             outcome = timed(call.granted, Outcome(status=ended, error=why))
             try:
                 settled = await run_async(self._enforcement.settle(call.granted, outcome))
@@ -194,12 +197,10 @@ class McpGate:
 
     # Steps
 
-    async def _learned(self, message: McpMessage) -> None:
+    async def _learned(self, message: McpMessage, exchange: Exchange) -> None:
         """Ask the server what tools it has, once: annotations and schemas are facts for rules."""
-        if self._exchange is None:
-            return
         if self._learning is None:
-            self._learning = asyncio.create_task(self._learn(self._exchange, message))
+            self._learning = asyncio.create_task(self._learn(exchange, message))
         await asyncio.shield(self._learning)
 
     async def _learn(self, exchange: Exchange, message: McpMessage) -> None:

@@ -55,7 +55,7 @@ class StdioRelay:
             line=self._server_line, ended=self._ended, restarted=self._restarted, log=log
         )
         self.child = ChildServer(settings, listener)
-        self._gate = McpGate(server, enforcement, subject, inspector, self._exchange)
+        self._gate = McpGate(server, enforcement, subject, inspector)
         self._client = _StdioClient()
         self.conversation = McpConversation(self._gate, self._client, self.child)
         self._initialize: bytes | None = None
@@ -135,9 +135,6 @@ class StdioRelay:
         if message.id == _INITIALIZE_AGAIN and message.answers:
             return
         await self.conversation.from_server(message)
-
-    async def _exchange(self, request: bytes, request_id: str) -> McpMessage:
-        return await self.conversation.exchange(request, request_id)
 
     async def _ended(self, why: str) -> None:
         await self.conversation.server_gone(why)

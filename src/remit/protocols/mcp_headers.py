@@ -99,6 +99,11 @@ def decoded(value: str) -> str | None:
         return None
 
 
+def encoded(value: str) -> str:
+    """The header for a text, wrapped."""
+    return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
+
+
 def _mismatch(header: str, what: str, message: McpMessage) -> McpFault:
     problem = f"The header {header} and {what} do not match; the message was not passed on."
     return McpFault(HEADER_MISMATCH, problem, message.id)

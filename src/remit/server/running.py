@@ -22,10 +22,12 @@ from remit.api.http import HttpApi
 from remit.api.mounts import Mount
 from remit.api.news import LOOK_INTERVAL, Watcher
 from remit.config import Config, secret
+from remit.config.mcp import with_mcp_secrets
 from remit.config.models import with_keys
 from remit.errors import ConfigError, RemitError
 from remit.gateway.llm import model_mounts
 from remit.gateway.llm_upstream import ModelUpstreams
+from remit.gateway.mcp_http import McpMount
 from remit.server.assembly import Assembled, assemble
 from remit.server.fetching import fetch_document
 from remit.server.sockets import UnixListener, load_certificate, tcp_sockets, tls_context
@@ -61,6 +63,7 @@ class RunningServer:
         self.urls: list[str] = []
         """Where it listens, once it does."""
         self._callers = assembled.callers
+        self._mounts = mounts
         self._api = HttpApi(self.parts, api.routes(), mounts)
         self._http = self._api.server()
         self._watch = PolicyWatch(
@@ -116,6 +119,11 @@ class RunningServer:
         if self._api.active:
             _log.warning("requests cut off", extra={"count": self._api.active})
         await self._http.shutdown(_FORCE_TIME)
+        for mount in self._mounts:
+            try:
+                await mount.close()
+            except RemitError as error:
+                _log.error("gateway not ended well", extra={"failure": error})
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -211,10 +219,13 @@ async def serve(config: Config) -> bool:
     """
     told = with_secrets(config.webhooks, secret)
     apis = with_keys(config.models, secret)
+    servers = with_mcp_secrets(config.mcp, secret)
     async with aiohttp.ClientSession(trust_env=True) as session, ModelUpstreams(apis) as upstreams:
         assembled = assemble(config, partial(fetch_document, session))
         parts = assembled.parts
-        mounts = model_mounts(parts, upstreams)
+        mounts: list[Mount] = [*model_mounts(parts, upstreams)]
+        if servers:
+            mounts.append(McpMount(parts, servers))
         return await _serve(RunningServer(assembled, _sender(parts, told, session), mounts))
 
 
