@@ -70,6 +70,7 @@ MATRIX = {
     "POST /access/v1/search/resource": AGENT,
     "POST /access/v1/search/action": AGENT,
     "GET /.well-known/authzen-configuration": EVERYBODY,
+    "GET /.well-known/oauth-protected-resource/{rest...}": EVERYBODY,
     "POST /access/v1/requests": AGENT,
     "GET /access/v1/requests/{id}": AGENT,
     "POST /access/v1/requests/{id}/cancel": AGENT,
