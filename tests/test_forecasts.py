@@ -41,7 +41,7 @@ def situations(draw: st.DrawFn) -> tuple[Series, Period, int, int, int]:
     begin = draw(st.integers(0, 120)) * width
     elapsed = draw(st.integers(-10, length + 10))
     now = begin + elapsed
-    cells = max(0, -(-now // width))
+    cells = max(0, -(-now // width)) + draw(st.integers(0, 1))
     rolls = random.Random(draw(st.integers(0, 2**32)))
     kind = draw(st.sampled_from(["any", "rare", "none", "credit"]))
     most = {"any": 10**12, "rare": 10**12, "none": 0, "credit": 10**9}[kind]
@@ -189,6 +189,8 @@ def test_a_moment_within_a_cell_takes_what_is_in_it() -> None:
     """The last cell is not full: the hour goes on at its rate."""
     history = Series(start=0, width=DAY, amounts=(DOLLAR,) * 115 + (DOLLAR // 2,), until=0)
     now = 115 * DAY + DAY // 2
+    empty = Series(start=0, width=DAY, amounts=(*history.amounts[:115], 0), until=115 * DAY)
+    assert forecast(empty, MONTH, 115 * DAY, 15 * DOLLAR).spent.p50 == 30 * DOLLAR
     whole = Series(start=0, width=DAY, amounts=history.amounts, until=now)
     found = forecast(whole, MONTH, now, 15 * DOLLAR + DOLLAR // 2)
     assert found.spent.p50 == 30 * DOLLAR

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from remit import breakers, canonical, switch
+from remit import breakers, canonical, switch, text
 from remit.breakers import Breaker, Sight, Trip
+from remit.budgets.burning import Burn, burning, marked
+from remit.budgets.cells import balance
 from remit.fulfilment import Ruling
 from remit.journal import Journal
 from remit.model import (
@@ -27,6 +29,7 @@ from remit.model import (
     Session,
     TrailStep,
 )
+from remit.spending import Bill
 from remit.stops import MAX_STOPS
 
 RUNAWAY = "runaway"
@@ -62,11 +65,65 @@ def brake(policy: Sequence[Breaker], session: Session, ruling: Ruling, now: int)
         return Braked(ruling=ruling)
     tool = ruling.request.action.name
     step = breakers.call_step(session.id, tool, ruling.ran_arguments, now)
-    trips = breakers.tripped(policy, session, step, now)
-    if trips:
-        decision = _with_trips(ruling.decision, trips)
-        ruling = replace(ruling, decision=decision, seen=tuple(_finding(each) for each in trips))
-    return Braked(ruling=ruling, step=step, keep=breakers.memory(policy), trips=trips)
+    braked = Braked(ruling=ruling, step=step, keep=breakers.memory(policy))
+    return _tripped(braked, breakers.tripped(policy, session, step, now))
+
+
+def burn(policy: Sequence[Breaker], braked: Braked, bill: Bill, now: int) -> tuple[Braked, Bill]:
+    """Hold what a call would be charged to against the breakers of budgets. Pure.
+
+    Returns:
+        The call, and the bill with cells that keep how fast they are used up.
+    """
+    watched = {each.budget: each for each in policy if each.sees == "burn"}
+    if not watched:
+        return braked, bill
+    trips: list[Trip] = []
+    held = []
+    for each in bill.held:
+        breaker = watched.get(each.line.budget.id)
+        if breaker is None:
+            held.append(each)
+            continue
+        before, period = each.before, each.before.ends - each.before.starts
+        stands = balance(before, now)
+        marks = marked(before.marks, stands.spent, period, now)
+        held.append(each._replace(cell=replace(each.cell, marks=marks)))
+        found = burning(marks, stands.spent, stands.limit, period, now)
+        tool = text.name(braked.ruling.request.action.name)
+        if found is not None and each.hold.amount and breakers.concerns(breaker, tool):
+            trips.append(_burn_trip(breaker, found))
+    return _tripped(braked, trips), replace(bill, held=held)
+
+
+def _burn_trip(breaker: Breaker, found: Burn) -> Trip:
+    rate = f"{found.tenths // 10}.{found.tenths % 10}"
+    saw = (
+        f"Budget {breaker.budget} is being used up {rate} times as fast as would last for its "
+        f"period: over the last {_time(found.long)}, and still over the last {_time(found.short)}."
+    )
+    return Trip(breaker=breaker, saw=saw, brief=f"{rate} times, {_time(found.long)}")
+
+
+def _time(nanoseconds: int) -> str:
+    """A length of time in the largest unit of which it is two or more."""
+    seconds = max(1, round(nanoseconds / 1_000_000_000))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size or seconds == size:
+            return f"{round(seconds / size)} {unit}"
+    return f"{seconds} s"
+
+
+def _tripped(braked: Braked, trips: Sequence[Trip]) -> Braked:
+    """The call with breakers that it trips."""
+    if not trips:
+        return braked
+    ruling = braked.ruling
+    decision = _with_trips(ruling.decision, trips)
+    seen = (*ruling.seen, *(_finding(each) for each in trips))
+    return replace(
+        braked, ruling=replace(ruling, decision=decision, seen=seen), trips=(*braked.trips, *trips)
+    )
 
 
 def noted(session: Session, braked: Braked) -> Session:

@@ -112,8 +112,15 @@ def tripped(
         step: the call, which is not in the trail yet.
         now: nanoseconds since the Unix epoch.
     """
-    found = (_trip(each, session, step, now) for each in breakers if _concerns(each, step.tool))
+    found = (_trip(each, session, step, now) for each in breakers if concerns(each, step.tool))
     return tuple(trip for trip in found if trip is not None)
+
+
+def concerns(breaker: Breaker, tool: str) -> bool:
+    """Whether the calls of a tool count, by its name as ``text.name`` gives it."""
+    return any(text.matches(each, tool) for each in breaker.tools) and not any(
+        text.matches(each, tool) for each in breaker.exempt
+    )
 
 
 def noted(session: Session, step: TrailStep, keep: int) -> Session:
@@ -162,12 +169,6 @@ def forgotten(session: Session) -> Session:
     return replace(session, trail=(), delegated=())
 
 
-def _concerns(breaker: Breaker, tool: str) -> bool:
-    return any(text.matches(each, tool) for each in breaker.tools) and not any(
-        text.matches(each, tool) for each in breaker.exempt
-    )
-
-
 def _trip(breaker: Breaker, session: Session, step: TrailStep, now: int) -> Trip | None:
     if breaker.sees == "depth":
         return _deep(breaker, session)
@@ -176,7 +177,7 @@ def _trip(breaker: Breaker, session: Session, step: TrailStep, now: int) -> Trip
     if breaker.sees not in ("repeats", "stalls"):
         return None
     since = now - breaker.within
-    steps = [each for each in session.trail if each.at > since and _concerns(breaker, each.tool)]
+    steps = [each for each in session.trail if each.at > since and concerns(breaker, each.tool)]
     if breaker.sees == "stalls":
         return _stall(breaker, steps, step, now)
     return _cycle(breaker, [*steps, step], now)

@@ -201,6 +201,8 @@ class _Past:
         index, into = divmod(place, self._width)
         if index >= len(self._sums) - 1:
             return float(self._sums[-1])
+        if not into:
+            return float(self._sums[index])
         cell = self._sums[index + 1] - self._sums[index]
         # The last cell is not full yet: what is in it came before ``until``.
         full = min(self._width, self._until - self.start - index * self._width)

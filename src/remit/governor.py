@@ -33,7 +33,7 @@ from remit import (
     switch,
 )
 from remit.approvals import Approval
-from remit.braking import answered, brake, noted, stop_if_tripped
+from remit.braking import answered, brake, burn, noted, stop_if_tripped
 from remit.errors import (
     ApprovalError,
     AuditError,
@@ -195,6 +195,8 @@ class Governor:
         facts = recall.facts(t, policies, session, journal.now)
         braked = brake(policies.breakers, session, rule(policies, request, facts), journal.now)
         ruling, bill = spending.priced(journal, policies, braked.ruling, facts, self._lease)
+        braked, bill = burn(policies.breakers, replace(braked, ruling=ruling), bill, journal.now)
+        ruling = braked.ruling
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
         verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran), bill)
         admission = recorded(journal, ruling, verdict, digest, journal.now + self._lease)
@@ -251,6 +253,8 @@ class Governor:
         watching = () if outside else policies.breakers
         braked = brake(watching, session, rule(policies, request, facts), journal.now)
         ruling, bill = spending.priced(journal, policies, braked.ruling, facts, self._lease)
+        braked, bill = burn(policies.breakers, replace(braked, ruling=ruling), bill, journal.now)
+        ruling = braked.ruling
         digest = ledger.digest(ruling.ran, ruling.ran_arguments, policies.revision)
         verdict = reach(journal, ruling, digest, policies.limits_for(ruling.ran), bill, use)
         joined = session
@@ -264,7 +268,8 @@ class Governor:
             counted = sessions.count(joined, request.action.name)
             journal.keep(session, noted(counted, braked))
             recall.unreported(t, session, marks)
-        stop_if_tripped(journal, session, braked)
+        if not outside:
+            stop_if_tripped(journal, session, braked)
         return admission
 
     def settle(
@@ -305,7 +310,7 @@ class Governor:
             principal=request.principal,
             result=commitment,
             labels=sessions.added(session, joined),
-            note="late: it corrects the outcome unknown" if late else journal.note,
+            note=f"{ledger.LATE}: it corrects the outcome unknown" if late else journal.note,
             charges=charged.charges,
             usage=None if took is None else took.usage,
         )

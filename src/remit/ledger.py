@@ -55,6 +55,9 @@ SALT = 32
 _NOTHING = Usage()
 _ERROR_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
 
+LATE = "late"
+"""How the note of an outcome begins that corrects one that was not known."""
+
 
 class TakenFromBudgets(Struct, frozen=True, kw_only=True):
     """What an admission takes from budgets, as it is recorded."""

@@ -16,6 +16,7 @@ from typing import NamedTuple, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
+from remit.budgets.burning import BurnMark
 from remit.budgets.limits import Line, Takes
 from remit.budgets.periods import FOREVER, Window, slot, slot_width, window
 from remit.model import Hold, Measure
@@ -60,6 +61,8 @@ class Cell(Struct, frozen=True, kw_only=True):
     notified: int = 0
     """The highest percentage that people were told of."""
     notified_at: int = 0
+    marks: tuple[BurnMark, ...] = ()
+    """What was spent lately, where a breaker looks at how fast that is."""
 
 
 class Balance(NamedTuple):

@@ -145,6 +145,12 @@ class Snapshot(Protocol):
         """The place in the log that was kept under ``name``."""
         ...
 
+    def live_cells(
+        self, budget: str | None, now: int, limit: int, after: str = ""
+    ) -> Sequence[Cell]:
+        """Cells of a budget or of all (None) in which something counts at ``now``, by key."""
+        ...
+
     def tally(self, book: str, key: str, at: int) -> Tally | None:
         """One tally, or None."""
         ...

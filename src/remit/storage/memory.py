@@ -159,6 +159,13 @@ class MemorySnapshot:
         """The place in the log that was kept under ``name``."""
         return self._contents.cursors.get(name)
 
+    def live_cells(
+        self, budget: str | None, now: int, limit: int, after: str = ""
+    ) -> Sequence[Cell]:
+        """Cells of a budget or of all (None) in which something counts at ``now``, by key."""
+        kept = self.cells(budget, len(self._contents.cells), after)
+        return [each for each in kept if each.ends > now][:limit]
+
     def tally(self, book: str, key: str, at: int) -> Tally | None:
         """One tally, or None."""
         return self._contents.tallies.get((book, key, at))

@@ -184,6 +184,20 @@ class SqliteSnapshot:
         row = self._row("SELECT position FROM cursors WHERE name = ?", name)
         return row[0] if row else None
 
+    def live_cells(
+        self, budget: str | None, now: int, limit: int, after: str = ""
+    ) -> Sequence[Cell]:
+        """Cells of a budget or of all (None) in which something counts at ``now``, by key."""
+        rows = self._rows(
+            "SELECT body FROM cells WHERE ends > ?1 AND key > ?2 AND (?3 IS NULL OR budget = ?3) "
+            "ORDER BY key LIMIT ?4",
+            now,
+            after,
+            budget,
+            limit,
+        )
+        return [decode_cell(row[0]) for row in rows]
+
     def tally(self, book: str, key: str, at: int) -> Tally | None:
         """One tally, or None."""
         row = self._row(

@@ -173,6 +173,13 @@ class SqliteTransaction(SqliteSnapshot):
         self._spill()
         return super().cells(budget, limit, after)
 
+    def live_cells(
+        self, budget: str | None, now: int, limit: int, after: str = ""
+    ) -> Sequence[Cell]:
+        """Cells of a budget or of all (None) in which something counts at ``now``, by key."""
+        self._spill()
+        return super().live_cells(budget, now, limit, after)
+
     def reply(self, key: str) -> KeptReply | None:
         """What was answered to the request with this key."""
         for written in (self._own, self._shared):

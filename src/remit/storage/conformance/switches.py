@@ -79,6 +79,10 @@ class SwitchesConformance(OpensStore):
             assert list(t.cells("day", 9)) == [day, other]
             assert list(t.cells("day", 9, day.key)) == [other]
             assert list(t.cells("da", 9)) == []
+            assert list(t.live_cells(None, 100, 9)) == [other, more]
+            assert list(t.live_cells(None, 100, 1)) == [other]
+            assert list(t.live_cells("day", 0, 9, day.key)) == [other]
+            assert list(t.live_cells("day", 200, 9)) == []
 
         def lost(t: Transaction) -> None:
             t.put_cell(a_cell("day", "ada", spent=9))
