@@ -49,6 +49,7 @@ from remit.model import (
     Admission,
     AdmittedAction,
     ApprovalId,
+    Facts,
     Outcome,
     Principal,
     Reason,
@@ -65,6 +66,9 @@ from remit.verdict import QUESTION, ApprovalUse, reach, recorded, refused
 
 LEASE = 600_000_000_000
 """Nanoseconds until an admitted action that nobody settled counts as ``unknown``: ten minutes."""
+
+KEPT_WINDOWS = 400 * 86_400_000_000_000
+"""Nanoseconds for which a budget's window is kept after it has ended: 400 days."""
 
 EVALUATED = "evaluated"
 """Status of a decision on which nobody will report an outcome."""
@@ -192,7 +196,7 @@ class Governor:
         session = objection or self._carrier(journal, request)
         if isinstance(session, Reason):
             return refused(journal, request, policies, session)
-        facts = recall.facts(t, policies, session, journal.now)
+        facts = _facts(journal, policies, request, session)
         braked = brake(policies.breakers, session, rule(policies, request, facts), journal.now)
         ruling, bill = spending.priced(journal, policies, braked.ruling, facts, self._lease)
         braked, bill = burn(policies.breakers, replace(braked, ruling=ruling), bill, journal.now)
@@ -249,7 +253,7 @@ class Governor:
         session = objection or self._carrier(journal, request, outside)
         if isinstance(session, Reason):
             return refused(journal, request, policies, session, EVALUATED)
-        facts = recall.facts(t, policies, session, journal.now)
+        facts = _facts(journal, policies, request, session)
         watching = () if outside else policies.breakers
         braked = brake(watching, session, rule(policies, request, facts), journal.now)
         ruling, bill = spending.priced(journal, policies, braked.ruling, facts, self._lease)
@@ -291,7 +295,7 @@ class Governor:
         action = unsettled(t.action(action_id), action_id, request)
         session = session_of(t, action)
         late = action.state is ActionState.EXPIRED
-        facts = recall.facts(t, policies, session, journal.now)
+        facts = _facts(journal, policies, request, session)
         ruling = rule_on_result(policies, action, request, facts, outcome)
         labels = (*ruling.labels, *recall.inherited(t, policies, request))
         joined = sessions.join(session, labels)
@@ -345,7 +349,8 @@ class Governor:
         expired = [after for before, after in moved if after is not before]
         for approval in expired:
             journal.move(approval)
-        return len(overdue) + len(expired)
+        forgotten = t.forget_cells(journal.now - KEPT_WINDOWS, limit)
+        return len(overdue) + len(expired) + forgotten
 
     # Approvals
 
@@ -474,6 +479,13 @@ class Governor:
 
     def _begin(self, t: Transaction) -> Journal:
         return Journal.begin(t, self._clock(), self._entropy)
+
+
+def _facts(
+    journal: Journal, policies: PolicySet, request: AccessRequest, session: Session
+) -> Facts:
+    facts = recall.facts(journal.t, policies, session, journal.now)
+    return spending.informed(facts, journal.t, policies, request)
 
 
 def _approval(t: Transaction, approval_id: ApprovalId) -> Approval:

@@ -250,6 +250,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Set when the decision is about a result (``Phase.RESULT``)."""
     provenance: Any = None
     """What the session has seen (``remit.provenance.grounding``); None: nobody kept that."""
+    remaining: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What is left of the budgets that rules on the tool ask for, by id and measure."""
 
 
 class Location(Struct, frozen=True, order=True):

@@ -35,9 +35,33 @@ from remit.model import (
 from remit.policy import PolicySet
 from remit.policy.amounts import AmountError
 from remit.policy.metering import needs_estimate
+from remit.storage import Snapshot
 
 SHORTEST = 16
 """Fewest tokens that a model is let answer with when a budget cannot pay more."""
+
+
+def informed(facts: Facts, view: Snapshot, policies: PolicySet, request: AccessRequest) -> Facts:
+    """The facts with what is left of the budgets that rules on the tool ask for.
+
+    Of several scopes that a request falls into the least counts.
+    """
+    asked_for = policies.balances_of(request.action.name)
+    if not asked_for:
+        return facts
+    found: dict[str, dict[str, int]] = {}
+    for budget in policies.budgets:
+        if budget.id not in asked_for:
+            continue
+        left = found.setdefault(budget.id, {})
+        for scope in policies.meter.scopes(budget, request, facts.session):
+            for limit in budget.limits:
+                line = Line(budget, limit, scope)
+                place = cells.key(line, facts.now)
+                cell = cells.opened(line, facts.now, view.cell(place[0]), place)
+                rest = cells.balance(cell, facts.now).remaining
+                left[limit.measure] = min(rest, left.get(limit.measure, rest))
+    return replace(facts, remaining=found)
 
 
 class Demand(Struct, frozen=True, kw_only=True):
@@ -208,8 +232,18 @@ def _raised(each: Held, short: Shortage, now: int) -> Cell:
     return replace(
         each.cell,
         raised=max(needed, limit * terms.percent // 100, stands.limit - limit),
-        raised_until=now + terms.lasts,
+        raised_until=max(each.cell.raised_until, now + terms.lasts),
         blocked_until=0,
+    )
+
+
+def is_raised(each: Held) -> bool:
+    """Whether an approval raises the limit of a cell, or lifts its block."""
+    before, after = each.before, each.cell
+    return (before.raised, before.raised_until, before.blocked_until) != (
+        after.raised,
+        after.raised_until,
+        after.blocked_until,
     )
 
 
@@ -225,7 +259,7 @@ def recorded_holds(found: Bill, now: int) -> tuple[RecordedHold, ...]:
                 ends=in_record(each.cell.ends),
                 length=each.cell.length // 1000,
                 limit=cells.balance(each.cell, now).limit,
-                raised=each.cell.raised_until > each.before.raised_until,
+                raised=is_raised(each),
                 slot=each.hold.slot // 1000,
                 used=stands.spent + stands.held,
             )

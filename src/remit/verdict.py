@@ -180,7 +180,7 @@ def _taken(found: Bill, now: int, *, final: bool) -> TakenFromBudgets:
 def _tell_raised(journal: Journal, found: Bill, admission: Admission) -> None:
     """Record the limits that an approval raised."""
     for each in found.held:
-        if each.cell.raised_until > each.before.raised_until:
+        if spending.is_raised(each):
             told = charging.told_of(
                 each.before,
                 journal.now,

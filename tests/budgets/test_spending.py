@@ -1,23 +1,29 @@
 """Budgets at the governor: what is held, charged, given back, refused, raised and made smaller."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from governed import HOUR, SECOND, START, World, rules
+from remit import allowances, policy
 from remit.audit.replay import Replay
 from remit.budgets.cells import Cell, balance
+from remit.errors import InvalidRequest, PolicyError
+from remit.journal import Journal
 from remit.model import (
     AccessRequest,
     Action,
     Effect,
     Estimate,
+    Facts,
     Hold,
     Outcome,
     Session,
     Usage,
 )
+from remit.storage import Transaction
 
 HEAD = """
 remit: 1
@@ -460,3 +466,142 @@ def test_a_model_is_counted_by_its_name() -> None:
     other = chat(session, 1)
     estimate = replace(other.estimate, model="huge")
     assert w.admit(replace(other, estimate=estimate)).granted
+
+
+def asking(condition: str, effect: str = "deny") -> str:
+    return HEAD + f"  - {{id: asks, tools: act, when: '{condition}', effect: {effect}}}\n"
+
+
+def test_conditions_can_ask_what_is_left_and_what_the_session_cost() -> None:
+    budgets = (
+        "  - {id: d, by: agent, limit: {usd: 1, tokens: 90}, per: day, tools: chat, notify: []}\n"
+        "  - {id: n, by: org, limit: {calls: 9}, per: day, notify: []}\n"
+        "  - {id: s, by: org, limit: {seconds: 1.5}, per: day, tools: chat, notify: []}\n"
+    )
+    for condition, holds in {
+        'budget.remaining("d", "usd") == 0.75': True,
+        'budget.remaining("d", "tokens") == 80': True,
+        'budget.remaining("n") == 8': True,
+        'budget.remaining("n", "calls") < 8': False,
+        'budget.remaining("s") == 1.25': True,
+        "session.cost == 0.25": True,
+        'session.calls("chat") == 1': True,
+    }.items():
+        w = world(budgets, asking(condition))
+        session = w.open()
+        request = chat(session, DOLLAR // 4)
+        outcome = Outcome(status="ok", duration=SECOND // 4)
+        w.settle(w.admit(request), request, outcome)
+        assert w.admit(w.call(session, "act")).granted is not holds, condition
+        assert problems(w) == []
+
+
+def test_only_budgets_that_rules_ask_for_are_looked_up() -> None:
+    budgets = "  - {id: d, by: agent, limit: {usd: 1}, per: day, tools: chat}\n"
+    w = world(budgets, asking('budget.remaining("d") < 1'))
+    assert w.policies.balances_of("act") == ("d",)
+    assert w.policies.balances_of("act") == ("d",)
+    assert w.policies.balances_of("chat") == ()
+    assert world(budgets).policies.balances_of("act") == ()
+
+
+def test_the_least_that_is_left_in_a_chain_of_delegation_counts() -> None:
+    head = asking('budget.remaining("d") == 0.75').replace(
+        "agents:\n", "agents:\n  sub-bot: {roles: [reader], team: other}\n"
+    )
+    w = world("  - {id: d, by: agent, limit: {usd: 1}, per: day, tools: chat}\n", head)
+    parent = w.open()
+    request = chat(parent, DOLLAR // 4)
+    w.settle(w.admit(request), request)
+    child = w.open("sub-bot", None, parent=parent.id)
+    assert rules(w.admit(w.call(child, "act")))[0] == "asks"
+
+
+def test_what_is_not_known_defers() -> None:
+    w = world(
+        "  - {id: d, by: org, limit: {usd: 1}, per: day}\n", asking('budget.remaining("d") < 1')
+    )
+    session = w.open()
+    said = policy.decide(w.policies, w.call(session, "act"), Facts(now=w.now, session=session))
+    assert (said.effect, said.reasons[0].rule) == (Effect.DEFER, "missing-fact")
+
+
+@pytest.mark.parametrize(
+    ("condition", "message", "hint"),
+    [
+        ('budget.remaining("dd") < 1', "no budget `dd`", "Did you mean d?"),
+        ('budget.remaining("two") < 1', "counts usd and calls", 'budget.remaining("two", "usd")'),
+        ('budget.remaining("two", "call") < 1', "does not count call", "Did you mean calls?"),
+        ("budget.remaining(args.x) < 1", "named at load", 'budget.remaining("id")'),
+        ("budget.remaining() < 1", "remaining", None),
+        ('budget.left("d") < 1', "no method `left`", None),
+        ('budget.remaining("d")', "true or false", None),
+        ("budget.usd < 1", "usd", None),
+    ],
+)
+def test_wrong_questions_are_faults(condition: str, message: str, hint: str | None) -> None:
+    budgets = (
+        "  - {id: d, by: org, limit: {usd: 1}, per: day}\n"
+        "  - {id: two, by: org, limit: {usd: 1, calls: 2}, per: day}\n"
+    )
+    with pytest.raises(PolicyError) as caught:
+        policy.load({"remit.yaml": asking(condition) + "budgets:\n" + budgets})
+    (fault,) = caught.value.faults
+    assert message in fault.message
+    assert fault.at.line == 18
+    if hint is not None:
+        assert hint in (fault.suggestion or "")
+
+
+def test_people_raise_and_reset() -> None:
+    w = world("  - {id: d, by: org, limit: {usd: 1}, per: day, notify: []}\n")
+    session = w.open()
+    request = chat(session, DOLLAR)
+    admission = w.admit(request)
+    (key,) = (hold.cell for hold in admission.reserved)
+    grace = w.person("grace")
+
+    def by_hand(step: Callable[..., Cell], *args: Any) -> Cell:
+        def work(t: Transaction) -> Cell:
+            return step(Journal.begin(t, w.now, w._entropy), *args)
+
+        return w.store.write(work)
+
+    by_hand(allowances.raise_limit, key, DOLLAR, w.now + HOUR, grace, "a busy day")
+    second = w.admit(request)
+    assert second.granted
+    assert not w.admit(request).granted
+    w.settle(second, request, Outcome(status="not-run"))
+    w.settle(admission, request, Outcome(status="ok", usage=Usage(nano_usd=2 * DOLLAR)))
+    by_hand(allowances.reset, key, grace, "")
+    assert one(w) == (0, 0)
+    w.now += HOUR
+    assert w.admit(request).granted
+    told = [(r.status, r.principal[0].id) for r in w.records() if r.kind == "budget" if r.principal]
+    assert told == [("raised", "grace"), ("reset", "grace")]
+    assert problems(w) == []
+    for wrong in (
+        lambda: by_hand(allowances.reset, "none", grace, ""),
+        lambda: by_hand(allowances.reset, key, session.principal, ""),
+        lambda: by_hand(allowances.raise_limit, key, 0, w.now + HOUR, grace, ""),
+        lambda: by_hand(allowances.raise_limit, key, 1, w.now, grace, ""),
+        lambda: by_hand(allowances.raise_limit, key, 1 << 60, w.now + 1, grace, ""),
+    ):
+        with pytest.raises(InvalidRequest):
+            wrong()
+
+
+def test_windows_long_over_are_forgotten_and_what_they_held_is_settled_all_the_same() -> None:
+    w = world("  - {id: d, by: org, limit: {calls: 1}, per: minute, rolling: 1m}\n".replace(
+        "per: minute, ", ""
+    ))  # fmt: skip
+    session = w.open()
+    request = w.call(session, "act")
+    admission = w.admit(request)
+    w.now += 401 * 24 * HOUR
+    w.do(w.governor.expire)
+    assert cells(w) == []
+    assert w.settle(admission, request).late
+    assert cells(w) == []
+    assert w.admit(request).granted
+    assert problems(w) == []

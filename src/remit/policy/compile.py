@@ -183,6 +183,7 @@ class _Writer:
             "tool": py.call(self._bind(tool_facts), self._bind(self._tool), request),
             "controls": py.call(self._bind(controls_of), self._bind(self._tool), request),
             "provenance": _FACTS("provenance"),
+            "budget": _FACTS("remaining"),
             "now": _FACTS("now"),
             "findings": py.call(self._bind(findings_of), request, facts),
             "resolved": _REQUEST("resolved"),

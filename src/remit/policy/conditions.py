@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from remit.model import Fault
+from remit.policy.balances import Measured
 from remit.policy.catalogue import Catalogue, ToolSchema
 from remit.policy.checking import check, check_condition
 from remit.policy.expressions import mentions, parse
@@ -35,11 +36,13 @@ class ConditionReader:
         catalogue: Catalogue,
         schemas: Mapping[str, ToolSchema],
         labels: frozenset[str],
+        budgets: Measured | None = None,
     ) -> None:
         self._constants = constants
         self._catalogue = catalogue
         self._schemas = schemas
         self._labels = labels
+        self._budgets = budgets
         self._types: dict[tuple[str, ...], Type] = {}
 
     def condition(
@@ -107,6 +110,7 @@ class ConditionReader:
             constants=self._constants,
             on_result=on_result,
             labels=self._labels,
+            budgets=self._budgets,
         )
 
     def _arguments(self, tools: tuple[str, ...]) -> Type:

@@ -69,6 +69,8 @@ class Scope(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     resolved: Mapping[str, str] = _EMPTY
     """Real paths by the path strings found in the arguments, for ``path()``."""
+    budget: Mapping[str, Mapping[str, int]] = _EMPTY
+    """What is left of budgets, by id and measure, in the integers of the ledger."""
     constants: Mapping[str, Any] = _EMPTY
     """Values from ``define:``."""
 
@@ -312,7 +314,7 @@ class _Evaluator:
         record = self._record(node.target, elements)
         arguments = [self.value(argument, 0, elements) for argument in node.arguments]
         if isinstance(node.target, Variable):
-            return operations.calls(record, arguments[0], node.at)
+            return operations.RECORD_METHODS[node.name](record, *arguments, node.at)
         return operations.read(getattr(record, node.name), arguments, (), node.name, node.at)
 
 

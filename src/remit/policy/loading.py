@@ -9,6 +9,7 @@ from remit import canonical, text
 from remit.errors import InvalidArgument, PolicyError
 from remit.model import Effect, Fault, Location, Mode
 from remit.policy import bundle
+from remit.policy.balances import measured
 from remit.policy.breakers import read_breakers
 from remit.policy.catalogue import Catalogue, ToolSchema, freeze, read_tools
 from remit.policy.conditions import ConditionReader, constant_faults
@@ -69,17 +70,7 @@ class _Loading:
         # Names cannot be looked up in sections that could not be read: that would only add
         # faults which vanish with the first ones.
         broken = bool(self._faults)
-        labels = declared_labels(documents, catalogue)
-        around = Surroundings(
-            directory=directory,
-            catalogue=catalogue,
-            tool_names=frozenset(self._schemas),
-            labels=labels,
-            complete=not broken,
-            conditions=ConditionReader(
-                constants=constants, catalogue=catalogue, schemas=self._schemas, labels=labels
-            ),
-        )
+        around = self._around(directory, catalogue, constants, complete=not broken)
         rules = read_rules(documents, around, note, self._warnings.append)
         inspections = read_inspections(documents, around, note, self._warnings.append)
         limits = read_limits(documents, around, note, self._warnings.append)
@@ -115,6 +106,30 @@ class _Loading:
             revision=revision,
             rules=rules,
             warnings=tuple(sorted(self._warnings, key=lambda fault: fault.at)),
+        )
+
+    def _around(
+        self,
+        directory: Directory,
+        catalogue: Catalogue,
+        constants: Mapping[str, Any],
+        *,
+        complete: bool,
+    ) -> Surroundings:
+        labels = declared_labels(self._read, catalogue)
+        return Surroundings(
+            directory=directory,
+            catalogue=catalogue,
+            tool_names=frozenset(self._schemas),
+            labels=labels,
+            complete=complete,
+            conditions=ConditionReader(
+                constants=constants,
+                catalogue=catalogue,
+                schemas=self._schemas,
+                labels=labels,
+                budgets=measured(self._read) if complete else None,
+            ),
         )
 
     def _packed(self) -> bytes:

@@ -457,7 +457,9 @@ class _Lowering:
         record = self._record(node.target)
         arguments = [self.plain(argument) for argument in node.arguments]
         if isinstance(node.target, Variable):
-            return _Value(self._call(operations.calls, record, *arguments, node.at), "int")
+            function = operations.RECORD_METHODS[node.name]
+            kind = "int" if node.name == "calls" else None
+            return _Value(self._call(function, record, *arguments, node.at), kind)
         bound, given = py.attribute(record, node.name), py.sequence(arguments)
         extra = py.sequence([])
         return _Value(self._call(operations.read, bound, given, extra, node.name, node.at))

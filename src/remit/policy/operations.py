@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, cast
 
 from remit import text
-from remit.model import Finding, Session
+from remit.budgets.limits import UNITS
+from remit.model import Finding, Measure, Session
 from remit.policy.comparison import (
     ConditionError,
     MissingFact,
@@ -371,6 +372,27 @@ def calls(session: Session, tool: Any, offset: int) -> int:
         message = "the session used so many tools that this one is not counted by itself"
         raise ConditionError(message, offset)
     return sum(counts)
+
+
+def remaining(balances: Mapping[str, Mapping[str, int]], name: str, *rest: Any) -> int | float:
+    """``budget.remaining(id, measure)``: what is left for this call, the least of its scopes.
+
+    Dollars and seconds are fractions, everything else is whole.
+
+    Raises:
+        MissingFact: that is not known here.
+    """
+    *measure, offset = rest
+    found = balances.get(name)
+    if not found:
+        raise MissingFact(f"what is left of the budget {name!r} is not known here", offset)
+    wanted = measure[0] if measure else next(iter(found))
+    unit = UNITS[cast(Measure, wanted)]
+    return found[wanted] if unit == 1 else found[wanted] / unit
+
+
+RECORD_METHODS: Mapping[str, Callable[..., Any]] = {"calls": calls, "remaining": remaining}
+"""Methods of variables that are records."""
 
 
 class Moment(NamedTuple):

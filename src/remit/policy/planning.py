@@ -22,6 +22,7 @@ from remit.model import (
     Reason,
     Revision,
 )
+from remit.policy.balances import asked
 from remit.policy.catalogue import Catalogue, Tool
 from remit.policy.compile import Program, compile_program
 from remit.policy.origins import ORIGINS
@@ -41,6 +42,8 @@ class Planner:
     """Finds and keeps the plan for each principal and tool of one policy set."""
 
     __slots__ = (
+        "_asks",
+        "_balances",
         "_constants",
         "_exact",
         "_paths",
@@ -60,6 +63,8 @@ class Planner:
         self.results: dict[tuple[Principal, str], Plan] = {}
         self._constants = constants
         self._programs: dict[object, Program] = {}
+        self._balances: dict[str, tuple[str, ...]] = {}
+        self._asks = any(asked(rule.conditions()) for rule in rules)
         self._paths: dict[str, bool] = {}
         self._tracks = any(
             not condition.mentions.readers.isdisjoint(ORIGINS)
@@ -107,6 +112,22 @@ class Planner:
                 if len(self._paths) >= MAX_PLANS:
                     self._paths.clear()
                 self._paths[tool_name] = found
+        return found
+
+    def balances(self, tool_name: str) -> tuple[str, ...]:
+        """Ids of the budgets that some rule on the tool asks for; kept for the next time."""
+        if not self._asks:
+            return ()
+        found = self._balances.get(tool_name)
+        if found is None:
+            name = text.name(tool_name)
+            tool = self.catalogue.tool(name)
+            rules = [rule for phase in Phase for rule in self.rules_for(name, tool, phase)]
+            found = asked(condition for rule in rules for condition in rule.conditions())
+            if len(tool_name) <= MAX_NAME:
+                if len(self._balances) >= MAX_PLANS:
+                    self._balances.clear()
+                self._balances[tool_name] = found
         return found
 
     def links(

@@ -164,6 +164,10 @@ class PolicySet:
         """Whether some rule on the tool uses ``path()``, so that real paths must be supplied."""
         return self._decider.planner.needs_paths(tool)
 
+    def balances_of(self, tool: str) -> tuple[str, ...]:
+        """Ids of the budgets that rules on the tool ask for, so that they must be looked up."""
+        return self._decider.planner.balances(tool)
+
     def visible(self, principal: Principal, tool: str) -> bool:
         """Whether some call of the tool could be granted, at once or after approval.
 

@@ -35,6 +35,7 @@ def scope_of(
         result=None if outcome is None else outcome.result,
         findings=findings_of(request, facts),
         resolved=request.resolved,
+        budget=facts.remaining,
         constants=constants,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from remit.inspection.words import KIND_OF
 from remit.policy.comparison import Pattern
@@ -25,6 +25,7 @@ from remit.policy.types import (
     NUMERIC,
     STRING,
     STRINGS,
+    VARIABLES,
     Environment,
     Type,
     common,
@@ -253,6 +254,8 @@ class Calls:
 
     def method(self, node: MethodCall, target: Type, arguments: Sequence[Type]) -> Type:
         """The type that a call of a method gives."""
+        if target is VARIABLES["budget"] and node.name == "remaining":
+            return self._balance(node)
         if target.kind == "record":
             return self._call(node, target.methods or {}, arguments)
         if node.name == "size":
@@ -264,6 +267,32 @@ class Calls:
             message = f"{target} has no method `{node.name}`"
             return self._faults.at(node.at, len(node.name), message, suggestion(node.name, known))
         return self._call(node, METHODS, arguments)
+
+    def _balance(self, node: MethodCall) -> Type:
+        """``budget.remaining("id")``, with the measure behind it where the budget has several."""
+        if not self._count(node, "remaining", len(node.arguments), 1, 2):
+            return NUMBER
+        for argument in node.arguments:
+            if not isinstance(argument, Constant) or not isinstance(argument.value, str):
+                message = "a budget is named at load, so that only those that count are looked up"
+                self._faults.at_node(argument, message, 'write budget.remaining("id")')
+                return NUMBER
+        known = self._environment.budgets
+        name, *measure = (str(cast(Constant, each).value) for each in node.arguments)
+        if known is None:
+            return NUMBER
+        if name not in known:
+            hint = suggestion(name, sorted(known))
+            return self._faults.at_node(node.arguments[0], f"there is no budget `{name}`", hint)
+        counts = known[name]
+        if measure and measure[0] not in counts:
+            message = f"the budget `{name}` does not count {measure[0]}"
+            return self._faults.at_node(node.arguments[1], message, suggestion(measure[0], counts))
+        if not measure and len(counts) > 1:
+            message = f"the budget `{name}` counts {' and '.join(counts)}"
+            hint = f'write budget.remaining("{name}", "{counts[0]}")'
+            return self._faults.at_node(node.arguments[0], message, hint)
+        return NUMBER
 
     def _wrong_target(self, node: MethodCall, target: Type) -> Type:
         message = f"`{node.name}` is a method of strings, this is {target}"

@@ -89,7 +89,9 @@ VARIABLES: Mapping[str, Type] = MappingProxyType(
             intent=OPTIONAL_STRING,
             labels=STRINGS,
             depth=INT,
+            cost=DOUBLE,
         ),
+        "budget": record({"remaining": (STRING, NUMBER)}),
         "tool": record(name=STRING, does=STRINGS, declared=BOOL),
         "controls": record(who=LIST, where=LIST, which=LIST, amount=LIST, when=LIST, access=LIST),
         "context": MAP,
@@ -118,6 +120,8 @@ class Environment(Struct, frozen=True, kw_only=True):
     """Labels that exist; None accepts any."""
     tools: frozenset[str] | None = None
     """Names that ``session.calls`` may ask for; None accepts any."""
+    budgets: Mapping[str, tuple[str, ...]] | None = None
+    """What the budgets count that ``budget.remaining`` may ask for; None accepts any."""
 
 
 _NAMED = {
