@@ -10,7 +10,7 @@ PURE_TESTS := tests/policy tests/audit tests/budgets tests/protocols tests/ident
   governor_stops model obligations observation outlook sessions signing stops text))
 PURE_TESTS += tests/inspection
 
-.PHONY: demo test check coverage bench bench-peers fix soak fuzz bare lock setup peers clean
+.PHONY: evals demo test check coverage bench bench-peers fix soak fuzz bare lock setup peers clean
 
 demo: setup  ## A hijacked agent, first ungoverned, then governed; 20 seconds
 	$(BIN)/remit demo
@@ -41,6 +41,14 @@ bare: setup  ## The built wheel, alone in a fresh environment
 
 bench: setup  ## Ratios against a floor or a peer measured in the same run
 	env -u PYTHONDONTWRITEBYTECODE $(RUN) -m benchmarks
+
+evals: setup  ## A fully hijacked agent on AgentDojo, with and without an approver; minutes
+	test -x .bench-peers/agentdojo/bin/python || $(PYTHON) -m venv .bench-peers/agentdojo
+	$(BIN)/uv pip install -q --python .bench-peers/agentdojo/bin/python agentdojo==0.1.35 -e .
+	cd evals && for approver in none ideal; do \
+	  for attack in important_instructions direct paraphrased; do \
+	    ../.bench-peers/agentdojo/bin/python agentdojo_replay.py --guard remit_guard:RemitGuard \
+	      --approver $$approver --attack $$attack || exit 1; done; done
 
 fix: setup  ## Format and repair what can be repaired mechanically
 	$(BIN)/ruff check --fix .

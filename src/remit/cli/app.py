@@ -43,6 +43,10 @@ _COMMANDS = {
     "audit": ("remit.cli.audit:audit", "Export, verify, prove, show and erase records of the log."),
     "witness": ("remit.cli.witness:witness", "Watch a log from outside, and have it cosigned."),
     "tail": ("remit.cli.tail:tail", "Follow decisions as they are made."),
+    "classify": (
+        "remit.cli.classify:classify",
+        "Propose a policy from a list of tools: what each does, its sources, sinks and controls.",
+    ),
     "attack": (
         "remit.cli.attack:attack",
         "Try what a hijacked agent would, and show what would get through.",
