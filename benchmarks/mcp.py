@@ -35,6 +35,7 @@ SECONDS = float(os.environ.get("REMIT_BENCH_SECONDS", "60")) / 60
 CLIENTS = (1, 32)
 CORES = sorted(os.sched_getaffinity(0))
 _START = 60.0
+_PATH = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
 PEERS = Path(os.environ.get("REMIT_BENCH_PEERS", Path(__file__).parents[1] / ".bench-peers"))
 
 
@@ -55,7 +56,7 @@ def start(command: list[str], core: int, folder: Path) -> subprocess.Popen[bytes
             stdout=log,
             stderr=log,
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_PATH)},
             start_new_session=True,
         )
 

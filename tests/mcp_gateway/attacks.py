@@ -180,6 +180,17 @@ HEADERS = [
         stdio=False,
     ),
 ]
+LINES = [
+    Attack(
+        "a message on a line of its own",
+        call(
+            '{"uri":"test://x","x":\n' + text(DANGER).decode() + "\n}", '"method":"resources/read"'
+        ),
+        stdio=False,
+        seen_through=True,
+    ),
+]
+"""For an HTTP gateway before a stdio server, to which a line is a message."""
 DEPTHS = [
     Attack(
         "deep before the name",
@@ -192,4 +203,4 @@ DEPTHS = [
         seen_through=True,
     ),
 ]
-ATTACKS = [*BATCHES, *DUPLICATES, *DISGUISES, *LOOKALIKES, *ENCODINGS, *HEADERS, *DEPTHS]
+ATTACKS = [*BATCHES, *DUPLICATES, *DISGUISES, *LOOKALIKES, *ENCODINGS, *HEADERS, *LINES, *DEPTHS]

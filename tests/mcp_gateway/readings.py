@@ -46,7 +46,8 @@ class Reached:
     @property
     def tools(self) -> set[str]:
         """Every tool that it could be read as a call of."""
-        named = {name for text in texts(self.body) for name in called(text)}
+        found = texts(self.body) if self.head else by_line(self.body)
+        named = {name for text in found for name in called(text)}
         return named | {folded(_header(value)) for value in _NAME_HEADER.findall(self.head)}
 
 
@@ -75,13 +76,18 @@ def folded(text: str) -> str:
 
 
 def texts(body: bytes) -> Iterator[str]:
-    """What the bytes could be as text, whole and line by line."""
+    """What the bytes could be as text."""
     for plain in (body, *_unpacked(body)):
         for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"):
             with suppress(UnicodeDecodeError):
-                text = plain.decode(encoding)
-                yield text
-                yield from text.splitlines()
+                yield plain.decode(encoding)
+
+
+def by_line(body: bytes) -> Iterator[str]:
+    """The same over stdio, where what some reader takes for a line is a message."""
+    for text in texts(body):
+        yield text
+        yield from text.splitlines()
 
 
 def _unpacked(body: bytes) -> Iterator[bytes]:

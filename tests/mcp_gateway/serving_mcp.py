@@ -62,8 +62,14 @@ def table(name: str, *, command: Sequence[str] = (), url: str = "", **more: obje
     """A ``[[mcp]]`` table."""
     settings: dict[str, object] = {"name": name, **more}
     settings |= {"command": list(command)} if command else {"url": url}
-    lines = (f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    lines = (f"{key} = {_toml(value)}\n" for key, value in settings.items())
     return "[[mcp]]\n" + "".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {json.dumps(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
 
 
 def wrap_command(name: str, command: Sequence[str], *options: str) -> list[str]:

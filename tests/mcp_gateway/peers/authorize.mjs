@@ -2,6 +2,8 @@
 // agent, as the gateway wants and the suite has no option for.
 import { subscribe } from "node:diagnostics_channel";
 
-subscribe("undici:request:create", ({ request }) => {
-  request.addHeader("authorization", `Bearer ${process.env.REMIT_KEY}`);
+const credential = `Bearer ${process.env.REMIT_KEY}`;
+subscribe("undici:request:create", ({ request }) => request.addHeader("authorization", credential));
+subscribe("http.client.request.created", ({ request }) => {
+  request.setHeader("authorization", credential);
 });
