@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ from remit.protocols.model_api import CallVerdict, RequestedCall
 from remit.protocols.model_stream import EventReading, Forward, ReplyStream
 from remit.protocols.sse import ServerEvent
 
+EXAMPLES = int(os.environ.get("REMIT_FUZZ_EXAMPLES", "12"))
 CALLING = [path for path in STREAMS if play(path).calls]
 
 
@@ -115,7 +117,7 @@ DECIDERS: tuple[Decider, ...] = (allow, deny, deny_deletes, modify)
 
 
 @pytest.mark.parametrize("path", STREAMS, ids=named)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     places=st.lists(st.integers(0, 1 << 20), max_size=12),
     decide=st.sampled_from(DECIDERS),
@@ -184,7 +186,7 @@ def test_a_stream_without_the_hold_is_caught(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CALLING, ids=named)
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(length=st.integers(0, 1 << 20))
 def test_a_call_that_is_cut_never_leaves(path: Path, length: int) -> None:
     data = path.read_bytes()
@@ -195,7 +197,7 @@ def test_a_call_that_is_cut_never_leaves(path: Path, length: int) -> None:
 
 
 @pytest.mark.parametrize("path", CALLING, ids=named)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     flips=st.lists(
         st.tuples(st.integers(0, 1 << 20), st.sampled_from(NOISE) | st.binary(max_size=3)),
@@ -214,7 +216,7 @@ def test_a_damaged_stream_neither_crashes_nor_leaks(
     assert not calls_visible(path, Player(opened(path), deny).play([bytes(data)]).data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=10 * EXAMPLES, deadline=None)
 @given(
     path=st.sampled_from([path for path in STREAMS if path.name == "text.sse"]),
     data=st.binary(max_size=200) | st.lists(st.sampled_from(NOISE), max_size=30).map(b"".join),
@@ -225,7 +227,7 @@ def test_arbitrary_bytes_neither_crash_nor_leak(path: Path, data: bytes) -> None
     assert not calls_visible(path, played.data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=10 * EXAMPLES, deadline=None)
 @given(
     path=st.sampled_from([path for path in BODIES if path.name == "text.json"]),
     data=st.binary(max_size=100) | st.lists(st.sampled_from(NOISE), max_size=9).map(b"".join),

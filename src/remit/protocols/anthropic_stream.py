@@ -29,6 +29,7 @@ from remit.protocols.model_api import (
     HostedCall,
     RequestedCall,
     TokenUsage,
+    glanced,
     part,
     read_answer,
     read_arguments,
@@ -125,9 +126,8 @@ class MessagesReader:
 
     def _text(self, event: ServerEvent, data: bytes) -> bool:
         """Count the text of an event that can hold nothing else; whether that is what it is."""
-        try:
-            quiet = _quiet.decode(data)
-        except msgspec.MsgspecError:
+        quiet = glanced(_quiet, data)
+        if quiet is None:
             return False
         if quiet.index in self._open or event.name not in ("", quiet.type):
             return False

@@ -25,6 +25,7 @@ from remit.protocols.model_api import (
     HostedCall,
     RequestedCall,
     TokenUsage,
+    glanced,
     read_answer,
     size_of,
     write_json,
@@ -104,9 +105,8 @@ class GeminiReader:
 
     def _text(self, data: bytes) -> bool:
         """Count the text of an event that can hold nothing else; whether that is what it is."""
-        try:
-            quiet = _quiet.decode(data)
-        except msgspec.MsgspecError:
+        quiet = glanced(_quiet, data)
+        if quiet is None:
             return False
         for candidate in quiet.candidates:
             self.text_bytes += sum(len(part.text.encode()) for part in candidate.content.parts)

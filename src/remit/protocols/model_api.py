@@ -11,8 +11,9 @@ import enum
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from remit import canonical
@@ -243,6 +244,17 @@ def read_answer(data: bytes) -> Any:
         return canonical.parse(data, "reply", _LIMITS)
     except InvalidArgument as error:
         raise MalformedReply(str(error)) from None
+
+
+Decoded = TypeVar("Decoded")
+
+
+def glanced(decoder: msgspec.json.Decoder[Decoded], data: bytes) -> Decoded | None:
+    """What ``decoder`` knows of an event that can hold no call; None: it must be read closely."""
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def write_json(value: Any) -> bytes:

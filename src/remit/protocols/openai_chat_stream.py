@@ -20,6 +20,7 @@ from remit.protocols.model_api import (
     HostedCall,
     RequestedCall,
     TokenUsage,
+    glanced,
     objects,
     read_answer,
     size_of,
@@ -133,9 +134,8 @@ class ChatReader:
 
     def _text(self, data: bytes) -> bool:
         """Count the text of a chunk that can hold nothing else; whether that is what it is."""
-        try:
-            chunk = _quiet.decode(data)
-        except msgspec.MsgspecError:
+        chunk = glanced(_quiet, data)
+        if chunk is None:
             return False
         for choice in chunk.choices:
             delta = choice.delta

@@ -20,6 +20,7 @@ from remit.protocols.model_api import (
     HostedCall,
     RequestedCall,
     TokenUsage,
+    glanced,
     objects,
     read_answer,
     size_of,
@@ -46,6 +47,7 @@ from remit.protocols.sse import ServerEvent, encode_event
 
 # Without one of these no event can hold a call, a whole response or an error.
 _TELLING = re.compile(rb'_call|call_|"item"|"response"|"arguments"|"input"|\\u|"error"')
+_SEQUENCE = re.compile(rb'("sequence_number"\s*:\s*)\d+')
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -122,9 +124,8 @@ class ResponsesReader:
 
     def _text(self, event: ServerEvent, data: bytes) -> bool:
         """Count the text of an event that can hold nothing else; whether that is what it is."""
-        try:
-            quiet = _quiet.decode(data)
-        except msgspec.MsgspecError:
+        quiet = glanced(_quiet, data)
+        if quiet is None:
             return False
         if quiet.output_index in self._items or event.name not in ("", quiet.type):
             return False
@@ -301,11 +302,11 @@ class ResponsesReader:
 
     def _numbered(self, event: ServerEvent) -> bytes:
         """An event as it came, but for its number where those have shifted."""
-        if self._sequence is None or event.data is None or b"sequence_number" not in event.data:
+        if self._sequence is None or _SEQUENCE.search(event.raw) is None:
             return event.raw
-        # No call can be hidden in it any more: whatever has one was read strictly.
-        value = msgspec.json.decode(event.data)
-        return self._encode(value)
+        self._sequence += 1
+        # Within a string the quotes would be escaped, so this is the member and nothing else.
+        return _SEQUENCE.sub(rb"\g<1>%d" % self._sequence, event.raw, count=1)
 
     def keep_alive(self) -> bytes:
         """A comment. See ``ReplyReader``."""
