@@ -18,10 +18,13 @@ from remit.cli.app import Exit
 from remit.cli.workspace import policy_option
 from remit.config import ByteCount, Duration, secret
 from remit.errors import ConfigError
+from remit.gateway.lockfile import LOCK_FILE, LockFile
 from remit.gateway.mcp_local import SessionSubject
+from remit.gateway.mcp_pinning import SupplyChain
 from remit.gateway.mcp_process import ChildSettings
 from remit.gateway.mcp_stdio import StdioRelay
 from remit.guard import Guard
+from remit.guard.opening import beside
 from remit.protocols.mcp_methods import SERVER_NAME
 
 CREDENTIAL = "REMIT_CREDENTIAL"
@@ -97,7 +100,8 @@ def wrap(
     with guard, guard.session(agent=agent, user=user, intent=intent) as scope:
         subject = SessionSubject(guard, scope)
         log = partial(_say, name, as_json)
-        relay = StdioRelay(settings, name, scope.enforcement, subject, log=log)
+        supply = SupplyChain(LockFile(beside(policy_path, LOCK_FILE)))
+        relay = StdioRelay(settings, name, scope.enforcement, subject, inspector=supply, log=log)
         try:
             asyncio.run(_relayed(relay))
         except (FileNotFoundError, PermissionError) as error:

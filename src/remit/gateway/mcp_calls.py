@@ -53,6 +53,18 @@ class Inspector(Protocol):
         """What is to be known of a tool before it is called: changed, shadowing, poisoned."""
         ...
 
+    def question(self, server: str, tool: str) -> Mapping[str, Any] | None:
+        """What a person must accept before a tool may be called; None: nothing."""
+        ...
+
+    def accept(self, server: str, tool: str) -> None:
+        """Put down that a tool was accepted as it is now."""
+        ...
+
+    def shown(self, server: str, tools: Sequence[Any]) -> list[Any]:
+        """A list of tools as a model may see it."""
+        ...
+
     def returned(self, server: str, tool: str, result: Any) -> tuple[Finding, ...]:
         """What was seen in a result."""
         ...

@@ -17,6 +17,7 @@ from remit.errors import (
     OutcomeNotRecorded,
     Refused,
     RemitError,
+    Unavailable,
 )
 from remit.gateway.mcp_calls import (
     Ended,
@@ -29,9 +30,10 @@ from remit.gateway.mcp_calls import (
     timed,
 )
 from remit.guard.authority import Proposed, Settled
-from remit.guard.calls import Granted, said
+from remit.guard.calls import Caller, Granted, said, shortened
 from remit.guard.enforcement import Enforcement
 from remit.guard.steps import run_async
+from remit.inspection import pins
 from remit.model import Action, Finding, Outcome
 from remit.protocols import mcp, mcp_methods, mcp_results
 from remit.protocols.mcp import McpFault, McpMessage, MessageKind
@@ -228,6 +230,7 @@ class McpGate:
         schema = None if facts is None else facts.schema
         findings: tuple[Finding, ...] = ()
         if self._inspector is not None and asked.tool is not None:
+            await self._accepted(self._inspector, asked.tool, caller)
             findings = self._inspector.proposed(self.server, asked.tool, asked.arguments)
         proposed = Proposed(
             caller=caller,
@@ -244,6 +247,24 @@ class McpGate:
             return await run_async(flow)
         with Heartbeat(held, asked.action):
             return await run_async(flow)
+
+    async def _accepted(self, inspector: Inspector, tool: str, caller: Caller) -> None:
+        """Hold a call of a tool that is not as it was accepted, until a person accepts it."""
+        question = inspector.question(self.server, tool)
+        if question is None:
+            return
+        action = Action(name=pins.ACTION, kind="mcp")
+        proposed = Proposed(caller=caller, action=action, arguments=question)
+        granted = await run_async(self._enforcement.admit(proposed, _any_arguments))
+        try:
+            if inspector.question(self.server, tool) != question:
+                raise Unavailable(f"{self.server}.{tool} has changed once more; ask again")
+            inspector.accept(self.server, tool)
+        except RemitError as error:
+            outcome = Outcome(status="error", error=shortened(error))
+            await run_async(self._enforcement.settle(granted, timed(granted, outcome)))
+            raise
+        await run_async(self._enforcement.settle(granted, timed(granted, Outcome(status="ok"))))
 
     def _context(self, asked: Asked, method: str, facts: ListedTool | None) -> dict[str, Any]:
         context: dict[str, Any] = {"server": self.server, "method": method}
@@ -316,7 +337,10 @@ class McpGate:
     async def _listed_tools(self, message: McpMessage) -> bytes:
         """A list of tools with those that this agent may call; the others are not named."""
         self.learn_tools(message.body)
-        tools = message.body.get("tools")
+        body, tools = message.body, message.body.get("tools")
+        if self._inspector is not None and isinstance(tools, list):
+            shown = self._inspector.shown(self.server, tools)
+            body, tools = (body, tools) if shown == tools else ({**body, "tools": shown}, shown)
         names = [
             tool["name"]
             for tool in (tools if isinstance(tools, list) else ())
@@ -324,7 +348,7 @@ class McpGate:
         ]
         actions = {name: mcp_methods.tool_action(self.server, name) for name in names}
         visible = await self._subject.visible(list(actions.values()))
-        kept = mcp_results.kept_tools(message.body, lambda name: actions[name] in visible)
+        kept = mcp_results.kept_tools(body, lambda name: actions[name] in visible)
         return message.raw if kept is message.body else mcp.with_body(message, kept)
 
     # Results that need input first

@@ -1,0 +1,68 @@
+"""``remit.lock``: what was accepted of each tool server, as a file beside the policy."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from remit.errors import ConfigError, InvalidArgument
+from remit.inspection import pins
+from remit.inspection.pins import Pins
+
+LOCK_FILE = "remit.lock"
+_LARGEST = 64 << 20
+
+
+class LockFile:
+    """The file. Read again when it changed; written whole, by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._pins: Pins | None = None
+
+    def read(self) -> Pins | None:
+        """What was accepted; None where there is no such file, so that nothing is pinned.
+
+        Raises:
+            ConfigError: it cannot be read, or was changed by hand.
+        """
+        try:
+            found = self.path.stat()
+            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if stamp != self._stamp:
+                if found.st_size > _LARGEST:
+                    raise ConfigError(f"{self.path}: larger than {_LARGEST:,} bytes")
+                self._pins = pins.parse(self.path.read_bytes())
+                self._stamp = stamp
+        except FileNotFoundError:
+            if self._stamp is not None:
+                raise ConfigError(f"{self.path}: it was there and is gone; put it back") from None
+            return None
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be read: {error.strerror}") from error
+        except InvalidArgument as error:
+            raise ConfigError(f"{self.path}: {error}") from error
+        return self._pins
+
+    def change(self, change: Callable[[Pins], Pins]) -> Pins:
+        """Write what ``change`` makes of what is there; durable when it returns.
+
+        Raises:
+            ConfigError: it cannot be read or written.
+        """
+        beside = self.path.with_name(f"{self.path.name}.new")
+        try:
+            with open(beside, "ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                changed = change(self.read() or Pins())
+                file.truncate(0)
+                file.write(pins.encode(changed))
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(beside, self.path)
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be written: {error.strerror}") from error
+        return changed
