@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -15,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from desk_log import log, outcomes, remit
 from mcp.shared.exceptions import MCPError
 from mcp_types import CreateMessageResult, ElicitResult, TextContent
 
 from mcp import Client, StdioServerParameters
-from remit.audit.record import Record, parse_record
-from remit.storage.sqlite import SqliteStore
 
 HERE = Path(__file__).parent
 DESK = [sys.executable, str(HERE / "desk_server.py")]
@@ -55,30 +53,6 @@ async def desk(folder: Path, mode: str, *options: str, **how: Any) -> AsyncItera
 
 def said(result: Any) -> str:
     return "".join(block.text for block in result.content)
-
-
-def remit(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "remit", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def log(folder: Path) -> list[Record]:
-    """The records of the log, which verifies."""
-    remit(folder, "audit", "export", "--output", "log.jsonl")
-    remit(folder, "audit", "verify", "log.jsonl", "--vkey", "remit.pub")
-    store = SqliteStore(folder / "remit.db")
-    try:
-        found = store.read(lambda view: list(view.records(0, view.log_size())))
-    finally:
-        store.close()
-    return [parse_record(each.body) for each in found]
-
-
-def outcomes(folder: Path, tool: str) -> list[str]:
-    """What came of the calls of a tool: the status of each outcome."""
-    return [each.status for each in log(folder) if each.kind == "outcome" and each.tool == tool]
 
 
 @pytest.mark.parametrize("mode", ERAS)

@@ -44,8 +44,16 @@ _ENDED = "session-ended"
 """Rule id of the refusal of an ended session."""
 
 
-def model_mounts(parts: Parts, upstreams: ModelUpstreams) -> Sequence[ModelMount]:
-    """The mounts of the model gateway; none where no model API is configured. In the event loop."""
+def model_mounts(
+    parts: Parts, upstreams: ModelUpstreams, sessions: CredentialSessions | None = None
+) -> Sequence[ModelMount]:
+    """The mounts of the model gateway; none where no model API is configured. In the event loop.
+
+    Args:
+        parts: of the server.
+        upstreams: the model APIs.
+        sessions: those that other gateways of the server work in, too.
+    """
     config = parts.config
     if not config.models:
         return ()
@@ -56,7 +64,8 @@ def model_mounts(parts: Parts, upstreams: ModelUpstreams) -> Sequence[ModelMount
         models=config.models,
         upstreams=upstreams,
         enforcement=enforcement,
-        sessions=CredentialSessions(HostedSessions(parts), config.model_gateway.session_idle),
+        sessions=sessions
+        or CredentialSessions(HostedSessions(parts), config.model_gateway.session_idle),
         results=ResultDesk(parts, enforcement),
         meter=ModelMeter(parts.policies, parts.clock),
     )

@@ -13,7 +13,7 @@ from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from remit.gateway.mcp_calls import WaitNotice
 from remit.protocols import mcp
-from remit.protocols.mcp import McpMessage
+from remit.protocols.mcp import MessageId
 from remit.protocols.sse import encode_event
 
 JSON_MEDIA = "application/json"
@@ -109,11 +109,10 @@ class HttpAnswer:
             raise ClientGone("the client does not read") from error
         return stream
 
-    def notice(self, message: McpMessage) -> WaitNotice | None:
-        """How to tell the client that its request waits."""
+    def notice(self, token: MessageId | None) -> WaitNotice | None:
+        """How to tell the client that its request waits: by progress, if it gave a token."""
         if not self.takes_events:
             return None
-        token = message.progress_token
         count = 0
 
         def tell(told: str) -> None:

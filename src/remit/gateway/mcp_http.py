@@ -20,10 +20,11 @@ from remit.api.frame import Parts, Problem
 from remit.api.mounts import Passing
 from remit.config.mcp import McpConfig
 from remit.credentials import Right
-from remit.errors import ConfigError
-from remit.gateway.hosted import HostedAuthority
+from remit.gateway.hosted import HostedAuthority, HostedSessions
 from remit.gateway.llm_departure import AgentGone
+from remit.gateway.llm_sessions import CredentialSessions
 from remit.gateway.mcp_answers import JSON_MEDIA, ClientGone, refusal
+from remit.gateway.mcp_bridge import CommandEndpoint
 from remit.gateway.mcp_calls import Inspector
 from remit.gateway.mcp_relay import UrlEndpoint
 from remit.gateway.mcp_sessions import CallerSessions
@@ -81,12 +82,14 @@ class McpMount:
         servers: Sequence[McpConfig],
         *,
         inspector: Inspector | None = None,
+        sessions: CredentialSessions | None = None,
     ) -> None:
         """Put the parts together, in the event loop.
 
         Args:
             parts: of the server.
             servers: with their secrets among their headers.
+            sessions: those that other gateways of the server work in, too.
             inspector: who looks into what passes.
         """
         self._parts = parts
@@ -94,9 +97,11 @@ class McpMount:
         self._authority = HostedAuthority(parts)
         self._enforcements: list[Enforcement] = []
         self._draining: asyncio.Task[None] | None = None
-        sessions = CallerSessions(parts)
+        idle = parts.config.model_gateway.session_idle
+        shared = sessions or CredentialSessions(HostedSessions(parts), idle)
+        callers = CallerSessions(parts, shared)
         self._endpoints = {
-            server.name: self._endpoint(server, sessions, inspector) for server in servers
+            server.name: self._endpoint(server, callers, inspector) for server in servers
         }
 
     def credentials(self, request: BaseRequest) -> tuple[str, ...]:
@@ -168,9 +173,8 @@ class McpMount:
     ) -> McpEndpoint:
         enforcement = Enforcement(self._authority, wait=server.hold)
         self._enforcements.append(enforcement)
-        if server.url is None:
-            raise ConfigError(f"mcp {server.name}: commands are not served yet; use remit wrap")
-        return UrlEndpoint(server, sessions, enforcement, self._new_id, inspector)
+        made = CommandEndpoint if server.url is None else UrlEndpoint
+        return made(server, sessions, enforcement, self._new_id, inspector)
 
     def _new_id(self) -> str:
         return f"remit-{self._parts.entropy(24).hex()}"

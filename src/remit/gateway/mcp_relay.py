@@ -94,7 +94,7 @@ class UrlEndpoint:
         """
         message = mcp.read_message(data, self._limits)
         mcp_headers.agree(headers, message)
-        arrived = Arrived(passing, headers, claim(passing.identity, passing.request.headers))
+        arrived = Arrived(passing, headers, claim(passing))
         peer = self._peer(arrived, message)
         if peer is None:
             return _no_such_session(message.id)
@@ -110,7 +110,7 @@ class UrlEndpoint:
         Raises:
             ConnectionError: the client is gone.
         """
-        arrived = Arrived(passing, headers, claim(passing.identity, passing.request.headers))
+        arrived = Arrived(passing, headers, claim(passing))
         peer = self._peer(arrived, None)
         if peer is None or not peer.id:
             return _no_such_session(None)
@@ -132,7 +132,7 @@ class UrlEndpoint:
 
     async def delete(self, passing: Passing, headers: Mapping[str, str]) -> StreamResponse:
         """End a session."""
-        arrived = Arrived(passing, headers, claim(passing.identity, passing.request.headers))
+        arrived = Arrived(passing, headers, claim(passing))
         peer = self._peer(arrived, None)
         if peer is None or not peer.id:
             return _no_such_session(None)
@@ -191,7 +191,9 @@ class UrlEndpoint:
             exchange = partial(self._exchange, arrived, peer)
         departure = Departure(arrived.passing)
         with departure:
-            decided = await peer.gate.request(message, reply.notice(message), exchange)
+            decided = await peer.gate.request(
+                message, reply.notice(message.progress_token), exchange
+            )
         if isinstance(decided, bytes):
             return await reply.message(decided)
         if peer.id:

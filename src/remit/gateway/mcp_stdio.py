@@ -10,17 +10,14 @@ import asyncio
 from collections.abc import Callable
 from typing import IO
 
-from remit.canonical import JsonLimits
 from remit.gateway.mcp_calls import GateSubject, Inspector, WaitNotice
-from remit.gateway.mcp_conversation import McpConversation
-from remit.gateway.mcp_gate import McpGate
-from remit.gateway.mcp_process import ChildListener, ChildServer, ChildSettings
+from remit.gateway.mcp_child import ChildSession
+from remit.gateway.mcp_process import ChildSettings
 from remit.guard.enforcement import Enforcement
 from remit.protocols import mcp
 from remit.protocols.mcp import McpFault, McpMessage, MessageId
 
 _READ = 65_536
-_INITIALIZE_AGAIN = "remit-initialize"
 _WRITE_TIME = 60.0
 """Seconds that a client may leave what it is sent unread."""
 
@@ -49,18 +46,9 @@ class StdioRelay:
             log: where the server's errors go, line by line.
         """
         self._log = log
-        self._max_message = settings.max_message
-        self._limits = JsonLimits(bytes=settings.max_message, depth=mcp.MAX_DEPTH)
-        listener = ChildListener(
-            line=self._server_line, ended=self._ended, restarted=self._restarted, log=log
-        )
-        self.child = ChildServer(settings, listener)
-        self._gate = McpGate(server, enforcement, subject, inspector)
         self._client = _StdioClient()
-        self.conversation = McpConversation(self._gate, self._client, self.child)
-        self._initialize: bytes | None = None
-        """How the client began, to begin anew with a server that was started again."""
-        self._initialized: bytes | None = None
+        gate = (server, enforcement, subject, inspector)
+        self.session = ChildSession(settings, gate, self._client, log)
 
     async def run(self, source: IO[bytes], sink: IO[bytes], ending: asyncio.Event) -> None:
         """Relay until the client leaves, the server ends for good, or ``ending`` is set.
@@ -74,7 +62,7 @@ class StdioRelay:
             OSError: the server cannot be started.
         """
         reader = await self._client.connect(source, sink)
-        await self.child.start()
+        await self.session.start()
         reading = asyncio.create_task(self._read(reader))
         leaving = asyncio.create_task(ending.wait())
         gone = asyncio.create_task(self._client.gone.wait())
@@ -86,20 +74,21 @@ class StdioRelay:
             for task in (reading, leaving, gone):
                 task.cancel()
             await asyncio.gather(reading, leaving, gone, return_exceptions=True)
-            await self.conversation.close("the client went away")
-            await self.child.stop()
+            await self.session.close("the client went away")
             self._client.close()
 
     async def _last_answers(self) -> None:
         """The client closed its side: what it asked before may still be answered."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.child.grace
-        while self.conversation.busy and not self._client.gone.is_set() and loop.time() < deadline:
+        session = self.session
+        deadline = loop.time() + session.child.grace
+        while session.conversation.busy and loop.time() < deadline:
+            if self._client.gone.is_set():
+                return
             await asyncio.sleep(0.01)
-        await self.child.close_input()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        held = bytearray()
+        held, most = bytearray(), self.session.limits.bytes
         while chunk := await reader.read(_READ):
             start, end = 0, chunk.find(b"\n")
             while end >= 0:
@@ -110,50 +99,17 @@ class StdioRelay:
                 if line:
                     await self._client_line(line)
             held += chunk[start:]
-            if len(held) > self._max_message:
-                self._log(f"the client sent a line of more than {self._max_message:,} bytes")
+            if len(held) > most:
+                self._log(f"the client sent a line of more than {most:,} bytes")
                 return
 
     async def _client_line(self, line: bytes) -> None:
         try:
-            message = mcp.read_message(line, self._limits)
+            message = mcp.read_message(line, self.session.limits)
         except McpFault as fault:
             await self._client.answer(mcp.fault_answer(fault), fault.id)
             return
-        if message.method == "initialize":
-            self._initialize = line
-        elif message.method == "notifications/initialized":
-            self._initialized = line
-        await self.conversation.from_client(message)
-
-    async def _server_line(self, line: bytes) -> None:
-        try:
-            message = mcp.read_message(line, self._limits)
-        except McpFault as fault:
-            self._log(f"not passed on to the client: {fault.message} {line[:120]!a}")
-            return
-        if message.id == _INITIALIZE_AGAIN and message.answers:
-            return
-        await self.conversation.from_server(message)
-
-    async def _ended(self, why: str) -> None:
-        await self.conversation.server_gone(why)
-
-    async def _restarted(self) -> None:
-        """Begin anew with the server as the client began with the one before.
-
-        Raises:
-            OSError: the server does not answer.
-        """
-        if self._initialize is None:
-            return
-        began = mcp.read_message(self._initialize, self._limits)
-        await self.child.send_now(mcp.encode_message({**began.value, "id": _INITIALIZE_AGAIN}))
-        # The answer is read by the same task that waits here, so nothing is awaited: a server
-        # takes what comes after ``initialize`` in the order in which it was sent.
-        if self._initialized is not None:
-            await self.child.send_now(self._initialized)
-        await self._client.push_notice("notifications/tools/list_changed")
+        await self.session.from_client(message)
 
 
 class _StdioClient:
@@ -179,9 +135,6 @@ class _StdioClient:
 
     async def push(self, message: McpMessage, data: bytes) -> None:
         await self._write(data)
-
-    async def push_notice(self, method: str) -> None:
-        await self._write(mcp.encode_message({"jsonrpc": "2.0", "method": method}))
 
     def held(self, message: McpMessage) -> WaitNotice | None:
         token = message.progress_token

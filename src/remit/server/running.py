@@ -25,7 +25,9 @@ from remit.config import Config, secret
 from remit.config.mcp import with_mcp_secrets
 from remit.config.models import with_keys
 from remit.errors import ConfigError, RemitError
+from remit.gateway.hosted import HostedSessions
 from remit.gateway.llm import model_mounts
+from remit.gateway.llm_sessions import CredentialSessions
 from remit.gateway.llm_upstream import ModelUpstreams
 from remit.gateway.mcp_http import McpMount
 from remit.server.assembly import Assembled, assemble
@@ -223,9 +225,10 @@ async def serve(config: Config) -> bool:
     async with aiohttp.ClientSession(trust_env=True) as session, ModelUpstreams(apis) as upstreams:
         assembled = assemble(config, partial(fetch_document, session))
         parts = assembled.parts
-        mounts: list[Mount] = [*model_mounts(parts, upstreams)]
+        sessions = CredentialSessions(HostedSessions(parts), config.model_gateway.session_idle)
+        mounts: list[Mount] = [*model_mounts(parts, upstreams, sessions)]
         if servers:
-            mounts.append(McpMount(parts, servers))
+            mounts.append(McpMount(parts, servers, sessions=sessions))
         return await _serve(RunningServer(assembled, _sender(parts, told, session), mounts))
 
 
