@@ -66,7 +66,7 @@ def test_every_error_is_a_remit_error_and_public_ones_are_exported() -> None:
         if isinstance(kind, type) and issubclass(kind, Exception)
     }
     assert all(issubclass(kind, errors.RemitError) for kind in kinds.values())
-    internal = {"ObligationError", "SettlementError"}
+    internal = {"MalformedReply", "ObligationError", "SettlementError"}
     assert set(kinds) - set(PUBLIC) == internal
 
 

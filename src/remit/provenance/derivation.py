@@ -27,7 +27,10 @@ def computes(
         known: further trusted numbers.
         percents: percentages from the user.
     """
-    target = _cents(Decimal(wanted))
+    asked = _numbers([wanted])
+    if not asked:
+        return None
+    target = _cents(asked[0])
     mine = _numbers(given)
     others = _numbers(known)
     rates = _numbers(percents)

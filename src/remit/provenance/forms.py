@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
+from typing import Any
 
 from remit import text
 
@@ -95,6 +96,14 @@ def identity(value: str) -> str:
     if is_plain(form):
         return f"w:{' '.join(words(form))}"
     return f"x:{link(form)}"
+
+
+def leaf_form(value: Any) -> str:
+    """The form of one JSON value that is neither list nor object."""
+    if isinstance(value, str):
+        return identity(value)
+    numeral = None if value is None or isinstance(value, bool) else decimal(value)
+    return f"v:{value}" if numeral is None else f"n:{numeral}"
 
 
 def link(form: str) -> str:

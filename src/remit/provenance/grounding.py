@@ -18,7 +18,7 @@ import msgspec
 
 from remit.provenance import derivation, lexicon, request, wide
 from remit.provenance.digests import holds
-from remit.provenance.forms import MAX_WORDS, decimal, digest, identity, words
+from remit.provenance.forms import MAX_WORDS, decimal, digest, identity, leaf_form, words
 from remit.provenance.lexicon import listed
 from remit.provenance.memory import Memory, Thing
 from remit.provenance.moments import instant
@@ -133,7 +133,7 @@ class Provenance:
             if form.startswith("w:") and form.count(" ") >= MAX_WORDS:
                 return self._user_spoke(form[2:].split())
         else:
-            form = f"n:{decimal(leaf)}"
+            form = leaf_form(leaf)
         mark = digest(form)
         return form == "w:" or mark in self.said.forms or self._is_designated(mark)
 
@@ -143,7 +143,7 @@ class Provenance:
         return all(digest(f"w:{' '.join(run)}") in self.said.forms for run in runs)
 
     def _is_trusted(self, leaf: Any) -> bool:
-        form = identity(leaf) if isinstance(leaf, str) else f"n:{decimal(leaf)}"
+        form = leaf_form(leaf)
         return holds(self.memory.trusted, digest(form))
 
     def _is_derived(self, leaf: Any) -> bool:
@@ -151,7 +151,7 @@ class Provenance:
 
     def derivation(self, leaf: Any) -> str | None:
         """How a number or a moment is computed from grounded ones, in words."""
-        form = identity(leaf) if isinstance(leaf, str) else f"n:{decimal(leaf)}"
+        form = leaf_form(leaf)
         said, memory = self.said, self.memory
         if form.startswith("n:"):
             given = [*said.numbers, *memory.pointed]

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from remit import text
 from remit.provenance import lexicon, request
-from remit.provenance.forms import MAX_WORDS, decimal, digest, identity, words
+from remit.provenance.forms import MAX_WORDS, decimal, digest, identity, leaf_form, words
 from remit.provenance.lexicon import listed
 from remit.provenance.memory import Memory, Orders, Sighting, Thing, add
 from remit.provenance.moments import instant
@@ -192,7 +192,7 @@ class _ResultReader:
         for key, each in value.items():
             names |= self._names(key, each)
             for leaf, place, claimed in self._leaves(each, (*path, key), labels, 0):
-                mark = digest(_identity(leaf))
+                mark = digest(leaf_form(leaf))
                 people |= {(person(part), mark) for part in _people(leaf)}
                 if not claimed:
                     values.append(mark)
@@ -200,7 +200,7 @@ class _ResultReader:
                     names.add(mark)
         if not values and not people:
             return False
-        own = [digest(_identity(each)) for key, each in value.items() if _is_id(key, each)]
+        own = [digest(leaf_form(each)) for key, each in value.items() if _is_id(key, each)]
         first = own[0] if own else digest("|".join(sorted(map(str, values))))
         named = frozenset(names)
         self._seen.records.append(
@@ -260,7 +260,7 @@ class _ResultReader:
                         self._extreme(record, {superlative(each, end) for each in wanted})
 
     def _extreme(self, record: Mapping[str, Any], names: set[bytes]) -> None:
-        own = [digest(_identity(each)) for key, each in record.items() if _is_id(key, each)]
+        own = [digest(leaf_form(each)) for key, each in record.items() if _is_id(key, each)]
         if own:
             self._seen.records.append(Thing(own[0], tuple(sorted(names)), (own[0],)))
 
@@ -290,10 +290,6 @@ def _is_bare(value: Any) -> bool:
     if not isinstance(value, str):
         return isinstance(value, int | float)
     return len(value) <= 200 and (len(value.split()) <= 1 or instant(value) is not None)
-
-
-def _identity(value: Any) -> str:
-    return identity(value) if isinstance(value, str) else f"n:{decimal(value)}"
 
 
 def _is_id(key: str, value: Any) -> bool:
