@@ -10,6 +10,7 @@ pointed at. Everything answers no when nothing is known.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -241,6 +242,7 @@ class Provenance:
         return next(verbs, None) if nouns and nouns <= self.said.things else None
 
 
+_OWNER = re.compile(r"^.*(?:[./:]|__)(?=.)")
 _KINDS: Mapping[str, tuple[str, ...]] = {
     "read": ("read",),
     "write": ("create", "modify"),
@@ -274,7 +276,8 @@ def _asks(
 
 @lru_cache(maxsize=1024)
 def operation(name: str) -> tuple[str, frozenset[str]]:
-    """The verb and the kinds of thing in a tool's name."""
+    """The verb and the kinds of thing in a tool's name, without what names its server."""
+    name = _OWNER.sub("", name)
     parts = [lexicon.base(word) for word in words(_apart(name))]
     verb = next((part for part in parts if part in lexicon.VERBS), "")
     rest = [part for part in parts if part != verb and part not in lexicon.STOP]

@@ -23,6 +23,7 @@ MAX_QUERY = 65_536
 
 _WORD = re.compile(r"[^\W_]+")
 _MARKED = re.compile(r"[^\s\"'<>(){}\[\],;|]+")
+_GAP = re.compile(r"\s{2,}")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}[ :]?){4,}")
@@ -76,6 +77,7 @@ def _despaced(value: str) -> Iterator[str]:
     pieces = value.split()
     if len(pieces) > 1 and sum(len(piece) <= 2 for piece in pieces) * 2 > len(pieces):
         yield "".join(pieces)
+        yield " ".join("".join(word.split()) for word in _GAP.split(value))
 
 
 def _unquoted(value: str) -> str:
