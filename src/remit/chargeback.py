@@ -82,6 +82,22 @@ def usage_rows(tallies: Iterable[Tally], by: Sequence[Split], per: Per) -> list[
     return rows
 
 
+def split_words(written: str) -> tuple[Split, ...]:
+    """The words of ``team,agent,tool``, each once.
+
+    Raises:
+        ValueError: one of them is none to split by.
+    """
+    found: list[Split] = []
+    for word in filter(None, (part.strip() for part in written.split(","))):
+        known = next((split for split in SPLITS if split == word), None)
+        if known is None:
+            raise ValueError(f"usage can be split by {', '.join(SPLITS)}, not by {word!r}")
+        if known not in found:
+            found.append(known)
+    return tuple(found)
+
+
 def columns(by: Sequence[Split]) -> list[str]:
     """The columns of an export that is split by ``by``."""
     return [name for name in COLUMNS if name not in SPLITS or name in by]

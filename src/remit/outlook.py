@@ -5,7 +5,8 @@ Joins the ledger's cells with the tallies of what was spent before. Reads only; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,13 +18,17 @@ from remit.budgets.periods import FOREVER, window
 from remit.forecasts import MAX_HISTORY, Forecast, Quantiles, Series, forecast
 from remit.forecasts import Period as Stretch
 from remit.model import Measure
-from remit.storage import Snapshot
+from remit.storage import Snapshot, Transaction
 from remit.tallying import HOUR, SPEND
 
 MOST = 200
 """Cells of the ledger that one look shows at most."""
 FORECAST_FROM: tuple[Period, ...] = ("day", "week", "month", "quarter", "year")
 """Periods that are long enough for the hours of the tallies to say something of them."""
+
+
+Change: TypeAlias = Callable[[Transaction, Cell], Cell]
+"""Something that is done to a cell."""
 
 
 class BudgetView(Struct, frozen=True, kw_only=True):
@@ -90,14 +95,14 @@ def standing(
         if len(found) == limit:
             return BudgetPage(budgets=tuple(found), next=found[-1].cell)
         known = stated.get(cell.budget)
-        if known is not None and _limit(known, cell) is not None:
+        if known is not None and stated_limit(known, cell) is not None:
             found.append(shown(view, known, cell, now))
     return BudgetPage(budgets=tuple(found))
 
 
 def shown(view: Snapshot, budget: Budget, cell: Cell, now: int) -> BudgetView:
     """One cell with its forecast, under the limit as the policy in force states it."""
-    cell = replace(cell, limit=_limit(budget, cell) or cell.limit)
+    cell = replace(cell, limit=stated_limit(budget, cell) or cell.limit)
     stands = balance(cell, now)
     return BudgetView(
         cell=cell.key,
@@ -116,6 +121,11 @@ def shown(view: Snapshot, budget: Budget, cell: Cell, now: int) -> BudgetView:
         ends=None if cell.length or cell.ends >= FOREVER else cell.ends,
         forecast=_forecast(view, budget, cell, stands, now),
     )
+
+
+def stated_limit(budget: Budget, cell: Cell) -> int | None:
+    """What a budget allows of the measure of a cell; None: it does not count that."""
+    return next((each.amount for each in budget.limits if each.measure == cell.measure), None)
 
 
 def history(view: Snapshot, series: str, now: int) -> Series:
@@ -171,11 +181,6 @@ def _forecast(view: Snapshot, budget: Budget, cell: Cell, stands: Balance, now: 
     else:
         past = Series(start=now, width=HOUR, amounts=(), until=now)
     return forecast(past, period, now, stands.spent, stands.limit)
-
-
-def _limit(budget: Budget, cell: Cell) -> int | None:
-    """What a budget allows of the measure of a cell; None: it does not count that."""
-    return next((each.amount for each in budget.limits if each.measure == cell.measure), None)
 
 
 def _series(cell: Cell) -> str:

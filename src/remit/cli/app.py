@@ -37,6 +37,10 @@ _COMMANDS = {
         "remit.cli.stop:resume",
         "Let go on what was stopped: one STOP by its id, or all stops of --agent, --tool, ...",
     ),
+    "budgets": (
+        "remit.cli.budgets:budgets",
+        "Show what budgets have used and what is coming; raise, reset, back-test, export.",
+    ),
     "serve": ("remit.cli.serve:serve", "Govern the agents of many processes, as a server."),
     "wrap": ("remit.cli.wrap:wrap", "Govern an MCP server that a client starts as a command."),
     "mcp": ("remit.cli.mcp:mcp", "Look at MCP servers, accept their tools, and govern clients."),

@@ -35,7 +35,7 @@ from remit.server.fetching import fetch_document
 from remit.server.sockets import UnixListener, load_certificate, tcp_sockets, tls_context
 from remit.server.tracing import INTERVAL as TRACE_INTERVAL
 from remit.server.tracing import tracer_of
-from remit.server.upkeep import SWEEP_INTERVAL, repeat, sign, sweep
+from remit.server.upkeep import SWEEP_INTERVAL, TALLY_INTERVAL, repeat, sign, sweep, tally
 from remit.server.watching import PolicyWatch
 from remit.webhooks.sending import INTERVAL, WebhookSender
 from remit.webhooks.settings import Webhook, with_secrets
@@ -178,6 +178,7 @@ class RunningServer:
         config = parts.config
         self._begin(self._watch.run(config.policy.poll))
         self._begin(repeat(parts, "sweep", sweep, SWEEP_INTERVAL))
+        self._begin(repeat(parts, "tallies", tally, TALLY_INTERVAL))
         self._begin(repeat(parts, "news", self._news.look, LOOK_INTERVAL))
         if self._sender is not None:
             self._begin(repeat(parts, "webhooks", self._send, INTERVAL))

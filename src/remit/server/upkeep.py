@@ -10,12 +10,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from remit.api.budgets import caught_up
 from remit.api.frame import Parts
 from remit.errors import StoreError
 from remit.journal import SWEEP
 
 SWEEP_INTERVAL = 5.0
 """Seconds between two looks for what is overdue."""
+TALLY_INTERVAL = 5.0
+"""Seconds between two additions to the tallies."""
 PATIENCE = 15.0
 """Seconds after which a task counts as failed: a store that hangs does not answer either."""
 
@@ -30,6 +33,15 @@ async def sweep(parts: Parts) -> None:
     """
     while await parts.write(parts.governor.expire) >= SWEEP:
         await asyncio.sleep(0)
+
+
+async def tally(parts: Parts) -> None:
+    """Add what is new in the log to what forecasts and reports read.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    await caught_up(parts)
 
 
 async def sign(parts: Parts) -> None:
