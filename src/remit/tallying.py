@@ -30,8 +30,7 @@ DAY = 24 * HOUR
 KEPT = 400 * DAY
 """How long tallies are kept, nanoseconds."""
 
-_CHARGES = b'"charges":['
-_USAGE = b'"usage":{'
+_OUTCOME = b'"kind":"outcome"'
 _EVALUATED = b'"status":"evaluated"'
 _UNBOUNDED = frozenset({"session", "task"})
 """What no series is kept by: each is over soon, and there is no end of them."""
@@ -108,8 +107,8 @@ def _sum(one: tuple[int, ...] | None, other: tuple[int, ...]) -> tuple[int, ...]
 
 def _amounts(view: Snapshot, kept: LoggedRecord) -> Iterator[tuple[_Place, tuple[int, ...]]]:
     body = kept.body
-    if _CHARGES not in body and _USAGE not in body and _EVALUATED not in body:
-        return  # the most of them; parsing each would cost more than everything else
+    if _OUTCOME not in body and _EVALUATED not in body:
+        return  # parsing each would cost more than everything else
     record = parse_record(body)
     for charge in record.charges:
         series = _series(view, charge.cell)
@@ -134,12 +133,12 @@ def _used(view: Snapshot, record: Record) -> Used | None:
     if record.kind == "decision":
         evaluated = record.granted and record.status == "evaluated"
         return _added(record.takes, 1, 0) if evaluated else None
-    if record.usage is None:
-        return None  # it certainly did not run
+    if record.kind != "outcome" or record.status == "not-run":
+        return None
     if not (record.note or "").startswith(LATE):
         return _added(record.usage, 1, record.duration or 0)
     action = view.action(ActionId(record.action or ""))
-    held, took = action.held if action else Usage(), record.usage
+    held, took = action.held if action else Usage(), record.usage or RecordedUsage()
     return Used(
         0,
         took.nano_usd - held.nano_usd,

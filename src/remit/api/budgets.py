@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from remit import outlook
+from remit import allowances, outlook
 from remit.api.decoding import encoded
 from remit.api.frame import Call, Parts, Problem, Reply, Route
 from remit.api.repeats import repeatable
@@ -18,6 +18,7 @@ from remit.chargeback import SPLITS, Per, UsageRow, split_words, usage_rows
 from remit.credentials import Right
 from remit.errors import InvalidRequest
 from remit.identity.principals import with_policy
+from remit.journal import Journal
 from remit.model import Measure
 from remit.outlook import MOST, BudgetPage, BudgetView
 from remit.storage import Snapshot, Transaction
@@ -131,7 +132,8 @@ async def set_limit(call: Call) -> Reply:
     def change(t: Transaction, cell: Cell) -> Cell:
         stated = outlook.stated_limit(budget, cell) or cell.limit
         amount, until = asked.limit - stated, parts.clock() + asked.seconds * 1_000_000_000
-        return parts.governor.raise_budget(t, cell.key, amount, until, by, asked.reason)
+        journal = Journal.begin(t, parts.clock(), parts.entropy)
+        return allowances.raise_limit(journal, cell.key, amount, until, by, asked.reason)
 
     return await _changed(call, asked.cell, change)
 
@@ -141,11 +143,12 @@ async def reset(call: Call) -> Reply:
     asked: BudgetReset = call.body
     parts = call.parts
     by = with_policy(call.identity.principal, parts.policies.current)
-    return await _changed(
-        call,
-        asked.cell,
-        lambda t, cell: parts.governor.reset_budget(t, cell.key, by, asked.reason),
-    )
+
+    def change(t: Transaction, cell: Cell) -> Cell:
+        journal = Journal.begin(t, parts.clock(), parts.entropy)
+        return allowances.reset(journal, cell.key, by, asked.reason)
+
+    return await _changed(call, asked.cell, change)
 
 
 async def show_usage(call: Call) -> Reply:

@@ -77,7 +77,7 @@ def _window_options(command: CommandFunction) -> CommandFunction:
 @click.group(invoke_without_command=True)
 @_places
 @click.pass_context
-def budgets(context: click.Context, **given: Any) -> None:
+def budgets(context: click.Context, /, **given: Any) -> None:
     """Show what budgets have used and what is coming; raise, reset, back-test, export.
 
     The forecast is the spend at the end of the period: what is as likely exceeded as not, and the

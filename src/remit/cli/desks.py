@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Protocol
 from urllib.parse import quote, urlencode
 
 from remit import outlook, tallying
+from remit.allowances import raise_limit, reset
 from remit.backtests import Trial
+from remit.budgets.cells import Cell
 from remit.chargeback import Per, Split, UsageRow, usage_rows
-from remit.cli.switches import ServerSwitch
+from remit.cli.calling import ServerCaller
 from remit.cli.workspace import known_person, load_policy, open_store
-from remit.errors import InvalidRequest
-from remit.governor import Governor
-from remit.outlook import BudgetPage, BudgetView, Change
+from remit.journal import Journal
+from remit.outlook import BudgetPage, BudgetView
 from remit.storage import Snapshot, Transaction
 
 _SECOND = 1_000_000_000
@@ -80,16 +81,16 @@ class FileDesk:
 
     def set_limit(self, view: BudgetView, limit: int, lasts: int, reason: str) -> BudgetView:
         """Raise the limit of a window to ``limit``, for ``lasts`` nanoseconds."""
-        by, governor = known_person(self._policies, self._person), self._governor()
+        by = known_person(self._policies, self._person)
         amount, until = limit - view.stated, time.time_ns() + lasts
         return self._changed(
-            view, lambda t, cell: governor.raise_budget(t, cell.key, amount, until, by, reason)
+            view, lambda journal: raise_limit(journal, view.cell, amount, until, by, reason)
         )
 
     def reset(self, view: BudgetView, reason: str) -> BudgetView:
         """Start a window anew."""
-        by, governor = known_person(self._policies, self._person), self._governor()
-        return self._changed(view, lambda t, cell: governor.reset_budget(t, cell.key, by, reason))
+        by = known_person(self._policies, self._person)
+        return self._changed(view, lambda journal: reset(journal, view.cell, by, reason))
 
     def usage(
         self, by: Sequence[Split], per: Per, since: datetime | None, until: datetime | None
@@ -126,19 +127,13 @@ class FileDesk:
             )
         )
 
-    def _governor(self) -> Governor:
-        return Governor(
-            policies=lambda: self._policies, clock=time.time_ns, entropy=secrets.token_bytes
-        )
-
-    def _changed(self, view: BudgetView, change: Change) -> BudgetView:
+    def _changed(self, view: BudgetView, change: Callable[[Journal], Cell]) -> BudgetView:
         budget = next(each for each in self._policies.budgets if each.id == view.budget)
 
         def work(t: Transaction) -> BudgetView:
-            cell = t.cell(view.cell)
-            if cell is None:
-                raise InvalidRequest("the budget's window is over; look at the list again")
-            return outlook.shown(t, budget, change(t, cell), time.time_ns())
+            now = time.time_ns()
+            changed = change(Journal.begin(t, now, secrets.token_bytes))
+            return outlook.shown(t, budget, changed, now)
 
         return self._store.write(work)
 
@@ -152,7 +147,7 @@ class ServerDesk:
         Raises:
             ConfigError: the address or the key cannot be used.
         """
-        self._server = ServerSwitch(server, key_file)
+        self._server = ServerCaller(server, key_file)
 
     def standing(self, budget: str | None = None) -> list[BudgetView]:
         """The windows of one budget, or of all, that are in use."""
