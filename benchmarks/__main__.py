@@ -1,6 +1,7 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
-    python -m benchmarks [decide] [durable] [server] [verify] [imports] [forecasts] [peer]
+    python -m benchmarks [decide] [durable] [server] [verify] [imports] [forecasts] [models]
+        [peer]
 
 The peer's part runs when ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
 """
@@ -11,7 +12,7 @@ import os
 import platform
 import sys
 
-from benchmarks import decide, durable, forecasts, imports, peer, server, verify
+from benchmarks import decide, durable, forecasts, imports, models, peer, server, verify
 
 PARTS = {
     "decide": decide.run,
@@ -20,6 +21,7 @@ PARTS = {
     "verify": verify.run,
     "imports": imports.run,
     "forecasts": forecasts.run,
+    "models": models.run,
     "peer": peer.run,
 }
 

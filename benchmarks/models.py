@@ -25,8 +25,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.measure import line, verdict
 from benchmarks.mcp import CORES, PEERS, ROUNDS, cpu, flush_in, free_port, memory, start, stop
+from benchmarks.measure import line, verdict
 from benchmarks.policies import text
 
 SECONDS = float(os.environ.get("REMIT_BENCH_SECONDS", "60")) / 60
@@ -198,7 +198,9 @@ def _tell(found: list[Way], flushed: float) -> None:
     direct = found[0]
     for mode in MODES:
         for clients in CLIENTS:
-            print(f"  {mode}, {clients} client{'s' * (clients > 1)}: added p50, p99, first text; rate")
+            print(
+                f"  {mode}, {clients} client{'s' * (clients > 1)}: added p50, p99, first text; rate"
+            )
             for way in found:
                 added = [
                     way.of(mode, clients, what) - direct.of(mode, clients, what)

@@ -55,9 +55,7 @@ def chunks() -> list[bytes]:
 
 
 WHOLE, STREAM = whole(), chunks()
-_BEGIN = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
+_BEGIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
