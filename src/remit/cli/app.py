@@ -44,6 +44,10 @@ _COMMANDS = {
     "serve": ("remit.cli.serve:serve", "Govern the agents of many processes, as a server."),
     "wrap": ("remit.cli.wrap:wrap", "Govern an MCP server that a client starts as a command."),
     "mcp": ("remit.cli.mcp:mcp", "Look at MCP servers, accept their tools, and govern clients."),
+    "run": (
+        "remit.cli.run:run",
+        "Run a command in a session of its own, with its model APIs behind the gateway.",
+    ),
     "agents": ("remit.cli.agents:agents", "Add agents and people, and make and revoke keys."),
     "audit": ("remit.cli.audit:audit", "Export, verify, prove, show and erase records of the log."),
     "witness": ("remit.cli.witness:witness", "Watch a log from outside, and have it cosigned."),

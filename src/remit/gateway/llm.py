@@ -33,6 +33,7 @@ from remit.gateway.llm_tools import offer_of
 from remit.gateway.llm_upstream import ModelUpstreams, NotTakenOn, Unanswered, returned_headers
 from remit.guard.calls import Caller
 from remit.guard.enforcement import Enforcement
+from remit.guard.steps import run
 from remit.protocols.model_api import ModelRequest
 
 _AGENT = frozenset({Right.AGENT})
@@ -40,6 +41,8 @@ _KEYS = ("x-api-key", "x-goog-api-key", "api-key")
 """Headers in which SDKs send their key, besides ``Authorization``."""
 _SILENT = "openai-chat"
 """The format whose answers do not say what the provider ran by itself."""
+_NOBODY_THERE = 499
+"""Status, in logs only, of an answer that nobody waits for."""
 _ENDED = "session-ended"
 """Rule id of the refusal of an ended session."""
 
@@ -69,6 +72,7 @@ def model_mounts(
         results=ResultDesk(parts, enforcement),
         meter=ModelMeter(parts.policies, parts.clock),
     )
+    enforcement.late.start()
     asyncio.get_running_loop().run_in_executor(None, gateway.meter.warm)
     return tuple(ModelMount(gateway, prefix) for prefix in (*FORMATS, NAMED))
 
@@ -107,7 +111,9 @@ class ModelMount:
         try:
             return await self._answered(passing)
         except AgentGone:
-            raise ConnectionResetError("the agent went away") from None
+            if passing.request.writer.output_size > 0:
+                raise ConnectionResetError("the agent went away") from None
+            return Response(status=_NOBODY_THERE)
         except Denied as refusal:
             raise _denied(refusal, self._gateway.parts.clock()) from None
         except ApprovalRequired as held:
@@ -119,7 +125,9 @@ class ModelMount:
             raise Problem(503, "outcome-not-recorded", str(problem)) from None
 
     async def close(self) -> None:
-        """Nothing is left under way: the server ended all requests before."""
+        """Record what nobody waited for. All mounts share it, and a second time does nothing."""
+        recover = self._gateway.enforcement.recover_all
+        await asyncio.to_thread(lambda: run(recover()))
 
     def refused(self, request: BaseRequest, problem: Problem, request_id: str) -> StreamResponse:
         """The answer that says why, in the words of the API that was asked."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -21,7 +21,7 @@ from remit.api.mounts import Passing
 from remit.config.models import GatewayConfig, ModelConfig
 from remit.errors import Denied, Refused, Withheld
 from remit.gateway.llm_calls import CallDesk
-from remit.gateway.llm_departure import Departure
+from remit.gateway.llm_departure import AgentGone, Departure
 from remit.gateway.llm_metering import LIMIT, MODEL, ModelMeter, ModelOutcome
 from remit.gateway.llm_results import ResultDesk
 from remit.gateway.llm_routes import ModelWay, action_name
@@ -127,8 +127,7 @@ class TurnedAway(Struct, frozen=True):
 
     status: int
     body: bytes
-    headers: Any
-    media: str
+    headers: Mapping[str, str]
 
 
 class ModelExchange(Struct, frozen=True, kw_only=True):
@@ -181,12 +180,7 @@ class ModelExchange(Struct, frozen=True, kw_only=True):
 
     async def _given_up(self, failure: TurnedAway) -> StreamResponse:
         await self.hosted.void()
-        return Response(
-            status=failure.status,
-            body=failure.body,
-            headers=failure.headers,
-            content_type=failure.media,
-        )
+        return Response(status=failure.status, body=failure.body, headers=failure.headers)
 
     async def _admitted(self, api: ModelConfig) -> ModelCall:
         """Have the attempt decided.
@@ -255,8 +249,12 @@ class ModelExchange(Struct, frozen=True, kw_only=True):
             await self.hosted.finish((), whole=False)
             detail = f"{problem}. It may have run, so it was not sent again, and is charged."
             raise Problem(504, "upstream-silent", detail) from None
+        except AgentGone:
+            await call.settle(ModelOutcome(status="cancelled", error="the agent went away"))
+            await self.hosted.finish((), whole=False)
+            raise
         except BaseException:
-            call.abandon(ModelOutcome(status="cancelled", error="the agent went away"))
+            call.abandon(ModelOutcome(status="cancelled", error="the gateway stopped"))
             self.hosted.abandon()
             raise
         try:
@@ -285,13 +283,13 @@ class ModelExchange(Struct, frozen=True, kw_only=True):
             answer.status,
             upstream.without_key(body),
             returned_headers(answer.headers),
-            answer.content_type,
         )
 
     def _failure(self, status: int, message: str, code: str) -> TurnedAway:
         target = self.way.target
         assert target is not None
-        return TurnedAway(status, target.format.error_body(status, message, code), {}, JSON_MEDIA)
+        body = target.format.error_body(status, message, code)
+        return TurnedAway(status, body, {"Content-Type": JSON_MEDIA})
 
     def _written(self, call: ModelCall) -> tuple[str, bytes]:
         """Path and body as they go out."""
