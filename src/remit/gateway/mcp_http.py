@@ -23,12 +23,14 @@ from remit.credentials import Right
 from remit.gateway.hosted import HostedAuthority, HostedSessions
 from remit.gateway.llm_departure import AgentGone
 from remit.gateway.llm_sessions import CredentialSessions
+from remit.gateway.lockfile import LOCK_FILE, LockFile
 from remit.gateway.mcp_answers import JSON_MEDIA, ClientGone, refusal
 from remit.gateway.mcp_bridge import CommandEndpoint
-from remit.gateway.mcp_calls import Inspector
+from remit.gateway.mcp_pinning import SupplyChain
 from remit.gateway.mcp_relay import UrlEndpoint
 from remit.gateway.mcp_sessions import CallerSessions
 from remit.guard.enforcement import Enforcement
+from remit.guard.opening import beside
 from remit.guard.steps import run_async
 from remit.protocols import mcp, mcp_headers
 from remit.protocols.mcp import McpFault
@@ -81,7 +83,6 @@ class McpMount:
         parts: Parts,
         servers: Sequence[McpConfig],
         *,
-        inspector: Inspector | None = None,
         sessions: CredentialSessions | None = None,
     ) -> None:
         """Put the parts together, in the event loop.
@@ -90,7 +91,6 @@ class McpMount:
             parts: of the server.
             servers: with their secrets among their headers.
             sessions: those that other gateways of the server work in, too.
-            inspector: who looks into what passes.
         """
         self._parts = parts
         self._servers = {server.name: server for server in servers}
@@ -100,9 +100,7 @@ class McpMount:
         idle = parts.config.model_gateway.session_idle
         shared = sessions or CredentialSessions(HostedSessions(parts), idle)
         callers = CallerSessions(parts, shared)
-        self._endpoints = {
-            server.name: self._endpoint(server, callers, inspector) for server in servers
-        }
+        self._endpoints = {server.name: self._endpoint(server, callers) for server in servers}
 
     def credentials(self, request: BaseRequest) -> tuple[str, ...]:
         """What the request shows of its caller."""
@@ -168,9 +166,10 @@ class McpMount:
             await asyncio.to_thread(enforcement.late.close)
             await run_async(enforcement.recover_all())
 
-    def _endpoint(
-        self, server: McpConfig, sessions: CallerSessions, inspector: Inspector | None
-    ) -> McpEndpoint:
+    def _endpoint(self, server: McpConfig, sessions: CallerSessions) -> McpEndpoint:
+        # One for each server: it remembers what the server said of its tools.
+        lock = beside(self._parts.config.policy.path, LOCK_FILE)
+        inspector = SupplyChain(LockFile(lock))
         enforcement = Enforcement(self._authority, wait=server.hold)
         self._enforcements.append(enforcement)
         made = CommandEndpoint if server.url is None else UrlEndpoint
