@@ -1,6 +1,6 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
-    python -m benchmarks [decide] [durable] [server] [verify] [imports] [forecasts] [models]
+    python -m benchmarks [decide] [durable] [server] [verify] [imports] [flow] [forecasts] [models]
         [peer]
 
 The peer's part runs when ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 
-from benchmarks import decide, durable, forecasts, imports, models, peer, server, verify
+from benchmarks import decide, durable, flow, forecasts, imports, models, peer, server, verify
 
 PARTS = {
     "decide": decide.run,
@@ -20,6 +20,7 @@ PARTS = {
     "server": server.run,
     "verify": verify.run,
     "imports": imports.run,
+    "flow": flow.run,
     "forecasts": forecasts.run,
     "models": models.run,
     "peer": peer.run,

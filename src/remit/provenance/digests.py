@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from remit.provenance.forms import DIGEST
 
 Runs: TypeAlias = tuple[bytes, ...]
-"""Sorted digests laid end to end, in a few runs: larger ones first, each over twice the next."""
+"""Digests laid end to end, sorted as little-endian numbers, in a few runs: larger ones first."""
 
 
 def holds(runs: Runs, wanted: bytes) -> bool:
     """Whether a digest is in the set: a binary search in each run."""
+    number = int.from_bytes(wanted, "little")
     for run in runs:
-        low, high = 0, len(run) // DIGEST
-        while low < high:
-            middle = (low + high) // 2
-            found = run[middle * DIGEST : middle * DIGEST + DIGEST]
-            if found == wanted:
-                return True
-            if found < wanted:
-                low = middle + 1
-            else:
-                high = middle
+        numbers = _numbers(run)
+        place = bisect_left(numbers, number)
+        if place < len(numbers) and numbers[place] == number:
+            return True
     return False
 
 
@@ -32,13 +30,13 @@ def add(runs: Runs, digests: Iterable[bytes], most: int) -> tuple[Runs, bool]:
 
     What is forgotten are the largest runs, which are the oldest. A set holds ``most`` at most.
     """
-    new = b"".join(sorted(set(digests)))
+    new = {int.from_bytes(each, "little") for each in digests}
     if not new:
         return runs, False
-    kept = [*runs, new]
+    kept = [*runs, _run(new)]
     while len(kept) > 1 and len(kept[-2]) < 2 * len(kept[-1]):
         last, other = kept.pop(), kept.pop()
-        kept.append(b"".join(sorted({*split(last), *split(other)})))
+        kept.append(_run({*_numbers(last), *_numbers(other)}))
     forgot = False
     while len(kept) > 1 and count(tuple(kept)) > most:
         kept.pop(0)
@@ -57,3 +55,18 @@ def split(run: bytes) -> Iterator[bytes]:
 def count(runs: Runs) -> int:
     """How many digests there are."""
     return sum(map(len, runs)) // DIGEST
+
+
+def _run(numbers: set[int]) -> bytes:
+    laid = array("Q", sorted(numbers))
+    if sys.byteorder != "little":  # pragma: no cover (runs are little-endian everywhere)
+        laid.byteswap()
+    return laid.tobytes()
+
+
+def _numbers(run: bytes) -> Sequence[int]:
+    if sys.byteorder != "little":  # pragma: no cover (runs are little-endian everywhere)
+        laid = array("Q", run)
+        laid.byteswap()
+        return laid
+    return memoryview(run).cast("Q")

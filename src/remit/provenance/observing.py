@@ -20,9 +20,11 @@ from remit.provenance.wide import marks
 
 MAX_LEAVES = 20_000
 """Values of one result that are read; the labels of the rest count as overflown."""
-MAX_TEXT = 65_536
-"""Characters of one result that are read closely."""
+MAX_TEXT = 32_768
+"""Characters of one result that are read; what is behind them counts as forgotten."""
 MAX_ORDERS = 4_096
+MAX_COMPARED = 1_000
+"""Most records of a list among which the largest and so on are found."""
 MAX_DEPTH = 24
 
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -102,7 +104,7 @@ class _ResultReader:
         self, value: Any, path: tuple[str, ...], labels: tuple[str, ...], pointed: bool
     ) -> None:
         labels = self._fields.by_path.get(".".join(path), labels)
-        if self._left <= 0 or len(path) > MAX_DEPTH:
+        if self._left <= 0 or self._room <= 0 or len(path) > MAX_DEPTH:
             self._seen.cut |= set(labels)
         elif isinstance(value, Mapping):
             pointed = self._record(value, path, labels) or pointed
@@ -113,6 +115,9 @@ class _ResultReader:
             self._extremes(value)
             for each in value:
                 self._walk(each, (*path, "*"), labels, pointed)
+                if self._room <= 0:
+                    self._seen.cut |= set(labels)
+                    break
         elif value is not None and not isinstance(value, bool):
             self._left -= 1
             self._leaf(value, path, labels, pointed)
@@ -133,6 +138,7 @@ class _ResultReader:
             self._mark(value, labels)
         if pointed:
             self._point(value)
+        self._room -= len(value) if isinstance(value, str) else 8
 
     def _is_platform(self, value: Any, path: tuple[str, ...]) -> bool:
         return _fits(self._fields.platform, path) and _is_bare(value)
@@ -149,9 +155,7 @@ class _ResultReader:
         if form.startswith("n:"):
             self._seen.numbers.append(form[2:])
         elif not _is_bare(value):
-            short = value[: self._room]
-            self._room -= len(short)
-            found = request.read(short)
+            found = request.read(value[: self._room])
             self._seen.trusted |= found.forms
             self._seen.numbers += sorted(found.numbers)
 
@@ -160,7 +164,6 @@ class _ResultReader:
         if len(written) > self._room:
             self._seen.cut |= set(labels)
         written = written[: self._room]
-        self._room -= len(written)
         found = marks(written)
         for label in labels:
             self._seen.labelled.setdefault(label, set()).update(found)
@@ -171,7 +174,7 @@ class _ResultReader:
             numeral = decimal(value)
             self._seen.pointed += [] if numeral is None else [numeral]
             return
-        found = request.read(value)
+        found = request.read(value[: self._room])
         self._seen.pointed += sorted({*found.numbers, *found.dates, *found.times})
         if self._said.delegates:
             before = self._seen.orders
@@ -242,8 +245,10 @@ class _ResultReader:
 
     def _extremes(self, items: Any) -> None:
         """Note which records of a list have the most and the least of what is measured."""
-        records = [each for each in items if isinstance(each, Mapping)][:MAX_LEAVES]
-        if len(records) < 2 or len(records) < len(items):
+        if not 1 < len(items) <= MAX_COMPARED:
+            return
+        records = [each for each in items if isinstance(each, Mapping)]
+        if len(records) < len(items):
             return
         for key in records[0]:
             wanted = {part.lower() for part in _TOKEN.findall(key)} & _MEASURES

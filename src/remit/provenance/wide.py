@@ -24,6 +24,8 @@ MAX_QUERY = 65_536
 _WORD = re.compile(r"[^\W_]+")
 _MARKED = re.compile(r"[^\s\"'<>(){}\[\],;|]+")
 _GAP = re.compile(r"\s{2,}")
+_SIGN = re.compile(r"[@/_]|://|(?<=.)\.(?=.)")
+_NO_DIGITS = str.maketrans("", "", "0123456789")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}[ :]?){4,}")
@@ -33,21 +35,23 @@ def marks(value: str) -> set[bytes]:
     """Digests of what a text is recognised by."""
     form = text.fold(value)
     tokens = _WORD.findall(form)
-    found = {f"i:{squeezed}" for piece in _MARKED.findall(form) if (squeezed := telling(piece))}
-    found |= {"r:" + "".join(tokens[at : at + RUN]) for at in range(len(tokens) - RUN + 1)}
+    pieces = {piece for piece in form.split() if not piece.isalpha()}
+    found = {f"i:{each}" for piece in pieces for each in identifiers(piece)}
+    runs = zip(*(tokens[at:] for at in range(RUN)), strict=False)
+    found.update(["r:" + "".join(run) for run in runs])
     if 0 < len(tokens) < RUN * 2:
         found.add("i:" + "".join(tokens))
     return {digest(each) for each in found}
 
 
-def telling(piece: str) -> str:
-    """The letters and digits of a piece of text, if they are an identifier; else nothing."""
-    bare = "".join(_WORD.findall(piece))
-    digits = sum(character.isdigit() for character in bare)
-    marked = "@" in piece or "://" in piece or "/" in piece or "_" in piece or "." in piece[1:-1]
-    if digits >= 4 or (digits and len(bare) > 5) or (marked and len(bare) > 4):
-        return bare
-    return ""
+def identifiers(piece: str) -> Iterator[str]:
+    """The letters and digits of each identifier in a piece of text without blanks."""
+    for part in _MARKED.findall(piece):
+        bare = "".join(_WORD.findall(part))
+        digits = len(bare) - len(bare.translate(_NO_DIGITS))
+        marked = _SIGN.search(part) is not None and len(bare) > 4
+        if marked or digits >= 4 or (digits and len(bare) > 5):
+            yield bare
 
 
 def readings(value: str) -> Iterator[str]:
