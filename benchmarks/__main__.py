@@ -1,7 +1,7 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
-    python -m benchmarks [decide] [durable] [server] [verify] [imports] [flow] [forecasts] [models]
-        [peer]
+    python -m benchmarks [decide] [durable] [server] [budgets] [verify] [imports] [flow]
+        [forecasts] [models] [peer]
 
 The peer's part runs when ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
 """
@@ -12,11 +12,23 @@ import os
 import platform
 import sys
 
-from benchmarks import decide, durable, flow, forecasts, imports, models, peer, server, verify
+from benchmarks import (
+    decide,
+    durable,
+    flow,
+    forecasts,
+    imports,
+    ledger,
+    models,
+    peer,
+    server,
+    verify,
+)
 
 PARTS = {
     "decide": decide.run,
     "durable": durable.run,
+    "budgets": ledger.run,
     "server": server.run,
     "verify": verify.run,
     "imports": imports.run,

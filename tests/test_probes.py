@@ -672,33 +672,48 @@ def test_p37_four_processes(tmp_path: Path) -> None:
 
 
 def test_p38_one_call_that_costs_more_than_what_is_left(tmp_path: Path) -> None:
-    """Budgets of money come later; here a call weighs 1, and the arithmetic takes any weight."""
-    from remit.budgets import rates
-    from remit.model import RateLimit
+    rules = (
+        "tools: [{match: [pay], does: pay, cost: {usd: args.usd}}]\n"
+        "rules: [{id: all, tools: [pay], effect: allow}]\n"
+        "budgets: [{id: dollar, by: agent, limit: {usd: 1}, per: year}]\n"
+    )
+    paid: list[float] = []
+    with open_guard(tmp_path, rules) as guard, guard.session(agent="bot"):
+        pay = guard.wrap(lambda usd: paid.append(usd), name="pay")
+        pay(usd=0.6)
+        for usd in (50, 0.4000000001, 1e300, 0.41):
+            with pytest.raises(Denied, match=r"dollar|amount|more than"):
+                pay(usd=usd)
+        pay(usd=0.4)
+        with pytest.raises(Denied, match="dollar"):
+            pay(usd=0.000000001)
+    assert paid == [0.6, 0.4]
 
-    limit = RateLimit(id="three", by=("agent",), calls=3, period=86_400 * 10**9, burst=3)
-    assert rates.admit(None, 0, limit, cost=3).arrival is not None
-    assert rates.admit(None, 0, limit, cost=4).arrival is None
-    first = rates.admit(None, 0, limit, cost=2).arrival
-    assert rates.admit(first, 0, limit, cost=2).arrival is None
-    with open_guard(tmp_path, LIMITED) as guard:
-        assert attempts(guard, 3) == 3
-        assert attempts(guard, 1) == 0
+
+def saying(usd: object) -> Any:
+    """A tool that claims to have cost that much."""
+    return lambda: {"usd": usd}
 
 
 def test_p39_negative_nan_infinite_or_missing_usage(tmp_path: Path) -> None:
-    from remit.budgets import rates
-    from remit.model import RateLimit
-
-    rules = permit_only("args.amount <= 100 && args.amount > 0")
-    assert ran(tmp_path, rules, amount=5)
-    for amount in (-5, float("nan"), float("inf"), float("-inf"), None, "5"):
-        assert not ran(tmp_path, rules, amount=amount)
-    assert not ran(tmp_path, rules)
-    limit = RateLimit(id="three", by=("agent",), calls=3, period=10**9, burst=3)
-    for cost in (0, -1, -(10**30)):
-        assert rates.admit(None, 0, limit, cost=cost).arrival is None
-    for text in ("calls: -3", "calls: .nan", "calls: .inf", "calls: 0", "calls: 1.5", "cals: 3"):
+    rules = (
+        "tools: [{match: [pay], does: pay, cost: {usd: {at-most: 1, charge: result.usd}}}]\n"
+        "rules: [{id: all, tools: [pay], effect: allow}]\n"
+        "budgets: [{id: dollars, by: agent, limit: {usd: 9}, per: year, notify: []}]\n"
+    )
+    claims: list[object] = [-5, float("nan"), float("inf"), None, "0", True, [], {}, 1e308]
+    with open_guard(tmp_path, rules) as guard, guard.session(agent="bot"):
+        for claim in claims:
+            guard.wrap(saying(claim), name="pay")()
+        with pytest.raises(Denied, match="dollars"):
+            guard.wrap(lambda: {"usd": 0}, name="pay")()
+        charged = [r.charges[0].spent for r in log(guard) if r.kind == "outcome"]
+    assert charged == [1_000_000_000] * len(claims)
+    for text in (
+        *("calls: -3", "calls: .nan", "calls: .inf", "calls: 0", "calls: 1.5", "cals: 3"),
+        *("usd: -1", "usd: .nan", "usd: .inf", "usd: 0", "usd: 0.0000000001", "usd: 1e99"),
+        *("usd: '5'", "seconds: -1", "tokens: 0", "tokens: true"),
+    ):
         with pytest.raises(PolicyError):
             open_guard(tmp_path, LIMITED.replace("calls: 3", text))
 
