@@ -24,6 +24,11 @@ EventKind: TypeAlias = Literal[
     "approval.used",
     "stop.set",
     "stop.lifted",
+    "budget.reached",
+    "budget.overrun",
+    "budget.raised",
+    "budget.reset",
+    "runaway.seen",
 ]
 """What can happen that is worth telling."""
 

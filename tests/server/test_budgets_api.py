@@ -5,8 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec.structs import replace
 
+from remit.api.metrics import Metrics
+from remit.events import happened
 from remit.model import AccessRequest, Action, Estimate, Outcome, Usage
+from remit.webhooks.messages import message
+from remit.webhooks.outbox import CURSOR, collect
+from remit.webhooks.settings import WebhookSettings
+from remit.webhooks.slack import payload
 from serving import POLICY, Client, parts_of, serving
 
 BOT = "inventory-bot"
@@ -139,6 +146,40 @@ async def test_who_used_how_much() -> None:
         for wrong in ("by=moon", "since=2020-02-31", "per=year"):
             answer = await client("GET", f"/v1/usage?{wrong}", token="admin")
             assert answer.status == 400, wrong
+
+
+async def test_metrics_and_news() -> None:
+    running = parts_of(
+        policy=POLICY.split("\nbudgets:")[0]
+        + BUDGETS
+        + "breakers:\n  - {id: loop, repeats: 3, effect: notify}\n"
+    )
+    running = replace(running, measures=Metrics(running.store))
+    async with serving(running) as client:
+        client.parts = running
+        session = await opened(client)
+        for _ in range(4):
+            assert await spend(client, session, 22 * DOLLAR // 100)
+        shown = (await client("GET", "/metrics", token="admin")).body.decode()
+        assert 'remit_budget_used_ratio{budget="day"} 0.88' in shown
+        assert 'remit_budget_events_total{event="reached"} 2.0' in shown
+        assert 'remit_rule_decisions_total{effect="allow",rule="loop"} 2.0' in shown
+        found = await running.read(lambda view: happened(view, 0))
+        kinds = [event.kind for event in found.events]
+        assert kinds == ["runaway.seen", "budget.reached"] * 2
+        hook = WebhookSettings(name="chat", url="https://chat.example/hook")
+        await running.write(lambda t: t.put_cursor(CURSOR, 0))
+        assert await running.write(lambda t: collect(t, [hook])) == 4
+        waiting = await running.read(lambda view: list(view.deliveries(1 << 62, 9)))
+        told = await running.read(lambda view: [message(view, d, hook, 0) for d in waiting])
+        reached = next(each for each in told if each.event == "budget.reached")
+        assert (reached.budget.percent, reached.budget.limit) == (50, DOLLAR)
+        runaway = next(each for each in told if each.event == "runaway.seen")
+        assert (runaway.runaway.agent, runaway.runaway.granted) == (BOT, True)
+        assert runaway.runaway.saw[0].startswith("loop: 1 calls, 3 times")
+        words = json.dumps([payload(each) for each in told])
+        for part in ("Budget used: day/usd", "88 %", "Runaway agent: inventory-bot", "let through"):
+            assert part in words
 
 
 async def test_pages() -> None:

@@ -11,6 +11,7 @@ templates. Argument values appear nowhere.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
@@ -21,6 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from remit.api.frame import Call, Parts, Problem, Reply, Route
 from remit.approvals import ApprovalState
 from remit.audit.checkpoint import read_checkpoint
+from remit.budgets.cells import balance
 from remit.credentials import Right
 from remit.storage import Snapshot, Store
 
@@ -28,6 +30,8 @@ MOST_RULES = 500
 """Rule ids that get a label of their own; further ones share ``other``."""
 MOST_HOLDS = 10_000
 """Pending approvals that are counted; more of them show as this many."""
+MOST_WINDOWS = 10_000
+"""Windows of budgets that are looked at for their share."""
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 
 _CHUNK = 5_000
@@ -59,6 +63,8 @@ class Standing(Struct, frozen=True):
     signed: int
     holds: int
     stops: int
+    used: Mapping[str, float]
+    """By budget: the share that is spent or held of its fullest window."""
 
 
 _decode = msgspec.json.Decoder(_Counted).decode
@@ -88,6 +94,7 @@ class Metrics:
         self._outcomes = Counter(
             "remit_outcomes", "Outcomes of calls.", ["status"], registry=registry
         )
+        self._budgets, self._used = _of_budgets(registry)
         self._requests = Counter(
             "remit_http_requests",
             "HTTP requests that were answered.",
@@ -149,6 +156,10 @@ class Metrics:
         self._lag.set(standing.size - standing.signed)
         self._holds.set(standing.holds)
         self._stops.set(standing.stops)
+        self._used.clear()
+        for budget in parts.policies.current.budgets:
+            if budget.id in standing.used:
+                self._used.labels(budget.id).set(standing.used[budget.id])
         self._behind.set(max(0, standing.size - self._position))
         self._policy_fault.set(parts.policies.fault is not None)
         self._faults.clear()
@@ -171,6 +182,8 @@ class Metrics:
     def _add(self, record: _Counted) -> None:
         if record.kind == "outcome":
             self._outcomes.labels(record.status or "unknown").inc()
+        if record.kind == "budget":
+            self._budgets.labels(record.status or "unknown").inc()
         if record.kind != "decision" or record.effect is None:
             return
         granted: Literal["true", "false"] = "true" if record.granted else "false"
@@ -197,6 +210,22 @@ async def show(call: Call) -> Reply:
     return Reply(body=await measures.text(call.parts))
 
 
+def _of_budgets(registry: CollectorRegistry) -> tuple[Counter, Gauge]:
+    events = Counter(
+        "remit_budget_events",
+        "Thresholds that budgets reached, overruns, and changes by people.",
+        ["event"],
+        registry=registry,
+    )
+    used = Gauge(
+        "remit_budget_used_ratio",
+        "Share that is spent or held of a budget's fullest window.",
+        ["budget"],
+        registry=registry,
+    )
+    return events, used
+
+
 def _records(view: Snapshot, start: int, stop: int) -> list[_Counted]:
     return [_decode(logged.body) for logged in view.records(start, stop)]
 
@@ -209,7 +238,17 @@ def _standing(view: Snapshot, now: int) -> Standing:
         signed=0 if note is None else read_checkpoint(note).size,
         holds=sum(each.expires_at > now for each in pending),
         stops=len(view.stops()),
+        used=_used(view, now),
     )
+
+
+def _used(view: Snapshot, now: int) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for cell in view.live_cells(None, now, MOST_WINDOWS):
+        stands = balance(cell, now)
+        share = (stands.spent + stands.held) / stands.limit if stands.limit else 1.0
+        found[cell.budget] = max(share, found.get(cell.budget, 0.0))
+    return found
 
 
 ROUTES = (

@@ -45,6 +45,9 @@ class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         "approval.withdrawn",
         "stop.set",
         "stop.lifted",
+        "budget.reached",
+        "budget.overrun",
+        "runaway.seen",
     )
     arguments: bool = True
     """Whether the arguments of held calls are sent along."""

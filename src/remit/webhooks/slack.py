@@ -16,7 +16,7 @@ import msgspec
 
 from remit import text
 from remit.protocols.approval_views import ApprovalView
-from remit.webhooks.messages import Message, StopNews
+from remit.webhooks.messages import BudgetNews, Message, RunawayNews, StopNews
 
 HEADER = 150
 SECTION = 3_000
@@ -35,6 +35,11 @@ _TITLES = {
     "approval.used": "Approval used",
     "stop.set": "Stopped",
     "stop.lifted": "Resumed",
+    "budget.reached": "Budget used",
+    "budget.overrun": "Budget overrun",
+    "budget.raised": "Budget raised",
+    "budget.reset": "Budget reset",
+    "runaway.seen": "Runaway agent",
 }
 
 
@@ -44,6 +49,12 @@ def payload(message: Message) -> dict[str, Any]:
     if message.approval is not None:
         head = f"{title}: {message.approval.tool}"
         blocks = _approval(message.approval)
+    elif message.budget is not None:
+        head = f"{title}: {message.budget.cell}"
+        blocks = _budget(message.budget)
+    elif message.runaway is not None:
+        head = f"{title}: {message.runaway.agent}"
+        blocks = _runaway(message.runaway)
     else:
         stop = message.stop or StopNews(id="", scope="all", value="", by="", reason="")
         head = f"{title}: {_scope(stop)}"
@@ -78,6 +89,19 @@ def _stop(stop: StopNews) -> list[dict[str, Any]]:
     if stop.reason:
         blocks.append({"type": "section", "text": _plain(stop.reason, SECTION)})
     return [*blocks, _context(f"remit resume {stop.id}")]
+
+
+def _budget(budget: BudgetNews) -> list[dict[str, Any]]:
+    name = budget.cell.partition("/")[0]
+    share = f"{100 * budget.spent // budget.limit} %" if budget.limit else "-"
+    return [_facts([("Budget", name), ("Used", share)]), _context(f"remit budgets show {name}")]
+
+
+def _runaway(runaway: RunawayNews) -> list[dict[str, Any]]:
+    done = "let through" if runaway.granted else "refused"
+    facts = [("Tool", runaway.tool), ("Call", done), ("Session", runaway.session)]
+    blocks = [_facts(facts), {"type": "section", "text": _plain("; ".join(runaway.saw), SECTION)}]
+    return [*blocks, _context(f"remit stop --session {runaway.session}")]
 
 
 def _scope(stop: StopNews) -> str:
