@@ -600,6 +600,8 @@ def test_tools_are_removed_from_a_message() -> None:
         {"type": "text", "text": "x"},
         reference("tool_reference", name="a"),
     ]
+    both = [{"name": "a"}, {"name": "b"}]
+    assert without(MESSAGES, "b", tools=both) == {"model": "m", "tools": both[:1]}
     whole: Any = {"tools": [{"name": "b"}], "tool_choice": {"type": "any"}}
     assert without(MESSAGES, "b", **whole) == {"model": "m"}
     assert without(MESSAGES, "hosted.mcp.w", mcp_servers=[{"name": "w"}]) == {"model": "m"}

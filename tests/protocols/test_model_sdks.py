@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def whole(path: Path) -> bool:
 
 
 WHOLE = [path for path in STREAMS + BODIES if whole(path)]
-CALLING = [path for path in WHOLE if b"call" in path.read_bytes() or b"tool" in path.read_bytes()]
+CALLING = [path for path in WHOLE if re.search(rb"[Cc]all|tool", path.read_bytes())]
 
 
 def passed(path: Path, decide: Decider) -> tuple[bytes, list[RequestedCall]]:

@@ -72,4 +72,5 @@ def test_chunks_make_no_difference_and_no_byte_is_lost(
 
 def test_an_event_is_written_as_it_is_read() -> None:
     assert events(encode_event(b'{"a":1}', "e"))[0].name == "e"
+    assert events(encode_event(b"{}", event_id="7"))[0].has_id
     assert encode_event(b"{}") == b"data: {}\n\n"

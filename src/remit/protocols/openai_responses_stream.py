@@ -222,8 +222,11 @@ class ResponsesReader:
         field = _field(known.item)
         if field and kind.endswith(".delta"):
             known.text += text_of(delta, "delta")
-        elif field and kind.endswith(".done") and known.text not in ("", value.get(field)):
-            raise MalformedReply("the pieces of a call do not make the call")
+        elif field and kind.endswith(".done") and field in value:
+            text = text_of(value[field], field)
+            if known.text not in ("", text):
+                raise MalformedReply("the pieces of a call do not make the call")
+            known.text = text
         return EventReading(event, value, (known.key,))
 
     def close(self) -> tuple[RequestedCall, ...]:
