@@ -32,8 +32,9 @@ coverage: setup  ## Every branch of the pure layers, by the tests of the pure la
 soak: setup  ## Hours: a million admissions through a server, memory must stay flat
 	env -u PYTHONDONTWRITEBYTECODE $(RUN) -m benchmarks.soak
 
-fuzz: setup  ## The API and the MCP relay under many more made-up messages than in CI
-	REMIT_FUZZ_EXAMPLES=500 $(RUN) -m pytest tests/server/test_openapi.py
+fuzz: setup  ## The API, the MCP relay and model APIs under many more made-up messages than in CI
+	REMIT_FUZZ_EXAMPLES=500 $(RUN) -m pytest tests/server/test_openapi.py \
+	  tests/protocols/test_model_properties.py
 	$(RUN) tests/mcp_gateway/fuzz_mcp.py 300
 
 bare: setup  ## The built wheel, alone in a fresh environment
