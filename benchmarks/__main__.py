@@ -1,7 +1,7 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
     python -m benchmarks [decide] [durable] [server] [budgets] [verify] [imports] [flow]
-        [forecasts] [models] [peer]
+        [forecasts] [inspection] [models] [peer]
 
 The peer's part runs when ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
 """
@@ -18,6 +18,7 @@ from benchmarks import (
     flow,
     forecasts,
     imports,
+    inspection,
     ledger,
     models,
     peer,
@@ -35,6 +36,7 @@ PARTS = {
     "flow": flow.run,
     "forecasts": forecasts.run,
     "models": models.run,
+    "inspection": inspection.run,
     "peer": peer.run,
 }
 

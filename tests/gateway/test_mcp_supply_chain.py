@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp.shared.exceptions import MCPError
 
 from mcp import Client, StdioServerParameters
 
@@ -153,6 +154,8 @@ async def test_a_lock_file_that_was_changed_by_hand_stops_everything(folder: Pat
         result = await client.call_tool("inbox", {})
         assert result.is_error
         assert "digest" in said(result)
+        with pytest.raises(MCPError, match="digest"):
+            await client.list_tools()
     assert "digest" not in pin(folder, code=2), "told on standard error"
 
 

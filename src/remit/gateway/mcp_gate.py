@@ -111,7 +111,7 @@ class McpGate:
             return mcp.error_answer(call.message.id, mcp.UNREACHABLE, "The request was given up.")
         call.settled = True
         if call.granted is None:
-            return message.raw if call.by_server else await self._passed(call, message)
+            return await self._unjudged(call, message)
         outcome, plain = self._outcome(call, message)
         try:
             settled = await run_async(self._enforcement.settle(call.granted, outcome))
@@ -317,6 +317,15 @@ class McpGate:
             bare = {name: each for name, each in message.body.items() if name != "data"}
             return mcp.with_body(message, bare)
         return message.raw
+
+    async def _unjudged(self, call: OpenCall, message: McpMessage) -> bytes:
+        """The answer to what was not decided on; lists are shown as far as they may be."""
+        if call.by_server:
+            return message.raw
+        try:
+            return await self._passed(call, message)
+        except RemitError as error:
+            return self._refusal(call.message, error)
 
     async def _passed(self, call: OpenCall, message: McpMessage) -> bytes:
         """The answer to a request that passed: whole, but for lists."""

@@ -1,4 +1,4 @@
-"""Whether a server's tools are those that were accepted, and what their descriptions say."""
+"""Whether servers' tools are those that were accepted, and what their descriptions say."""
 
 from __future__ import annotations
 
@@ -16,41 +16,45 @@ from remit.model import Finding
 _MAX_TOOLS = 4096
 
 
+class _Listed:
+    """What one server listed, and what was found in it."""
+
+    def __init__(self) -> None:
+        self.tools: dict[str, Mapping[str, Any]] = {}
+        self.findings: Mapping[str, tuple[Finding, ...]] = {}
+        self.unreadable: str | None = None
+
+
 class SupplyChain:
-    """Looks at the tools of one server as they are listed (``Inspector``)."""
+    """Looks at the tools of servers as they are listed (``Inspector``)."""
 
     def __init__(self, lock: LockFile) -> None:
         """Compare with what ``lock`` says, if there is such a file."""
         self._lock = lock
-        self._tools: dict[str, Mapping[str, Any]] = {}
-        self._findings: dict[str, tuple[Finding, ...]] = {}
-        self._unreadable: str | None = None
+        self._servers: dict[str, _Listed] = {}
 
     def listed(self, server: str, tools: Sequence[Mapping[str, Any]]) -> None:
         """Take note of tools as they were listed; what is known of others stays."""
+        known = self._servers.setdefault(server, _Listed())
         try:
-            if len(self._tools) + len(tools) > _MAX_TOOLS:
+            known.tools |= pins.definitions_of(tools)
+            if len(known.tools) > _MAX_TOOLS:
                 raise InvalidArgument("tools", f"more than {_MAX_TOOLS:,} of them")
-            self._tools |= pins.definitions_of(tools)
-            pinned = self._lock.read() or Pins()
-            others = {
-                name: [pin.definition for pin in each.tools.values()]
-                for name, each in pinned.servers.items()
-                if name != server
-            }
-            self._findings = inspect_servers({**others, server: list(self._tools.values())})
-            self._unreadable = None
+            together = {**self._others(server), server: list(known.tools.values())}
+            known.findings = inspect_servers(together)
+            known.unreadable = None
         except (ConfigError, InvalidArgument) as error:
-            self._unreadable = str(error)
+            known.unreadable = str(error)
 
     def proposed(self, server: str, tool: str, arguments: Mapping[str, Any]) -> tuple[Finding, ...]:
         """What was found in a tool's definition and in its name."""
-        if self._unreadable is not None:
-            return (Finding(kind=NOT_INSPECTED, where="tools", message=self._unreadable),)
-        if tool not in self._tools and self._lock.read() is not None:
-            message = "the server does not list this tool, so nobody can have accepted it"
-            return (Finding(kind=NOT_INSPECTED, where="tools", message=message),)
-        return (*self._findings.get(server, ()), *self._findings.get(f"{server}.{tool}", ()))
+        known = self._servers.get(server, _Listed())
+        unreadable = known.unreadable
+        if unreadable is None and tool not in known.tools and self._lock.read() is not None:
+            unreadable = "the server does not list this tool, so nobody can have accepted it"
+        if unreadable is not None:
+            return (Finding(kind=NOT_INSPECTED, where="tools", message=unreadable),)
+        return (*known.findings.get(server, ()), *known.findings.get(f"{server}.{tool}", ()))
 
     def returned(self, server: str, tool: str, result: Any) -> tuple[Finding, ...]:
         """Nothing: results are inspected as policy says, where it is decided on them."""
@@ -63,7 +67,8 @@ class SupplyChain:
             ConfigError: the lock file cannot be read.
         """
         changes = [each for each in self._changes(server) if each.tool == tool]
-        return pins.question(server, changes) if changes and tool in self._tools else None
+        listed = tool in self._servers.get(server, _Listed()).tools
+        return pins.question(server, changes) if changes and listed else None
 
     def accept(self, server: str, tool: str) -> None:
         """Put down that a tool was accepted as it is now, and only that tool.
@@ -71,13 +76,12 @@ class SupplyChain:
         Raises:
             ConfigError: the lock file cannot be written.
         """
+        now = self._servers[server].tools[tool]
 
         def accepting(before: Pins) -> Pins:
-            known = before.servers.get(server)
-            kept = {} if known is None else {n: p.definition for n, p in known.tools.items()}
-            kept[tool] = self._tools[tool]
-            instructions = None if known is None else known.instructions
-            return before.accepting(server, list(kept.values()), instructions)
+            known = before.servers.get(server, ServerPins())
+            kept = {name: pin.definition for name, pin in known.tools.items()} | {tool: now}
+            return before.accepting(server, list(kept.values()), known.instructions)
 
         self._lock.change(accepting)
 
@@ -90,8 +94,7 @@ class SupplyChain:
         pinned = self._lock.read()
         if pinned is None:
             return list(tools)
-        known = pinned.servers.get(server)
-        accepted = {} if known is None else known.tools
+        accepted = pinned.servers.get(server, ServerPins()).tools
         changed = {each.tool for each in self._changes(server)}
         return [
             accepted[str(tool["name"])].definition if tool["name"] in changed else tool
@@ -105,5 +108,16 @@ class SupplyChain:
         if pinned is None:
             return ()
         known = pinned.servers.get(server, ServerPins())
-        compared = Pins(servers={server: known})
-        return compared.check(server, list(self._tools.values()), known.instructions)
+        tools = list(self._servers.get(server, _Listed()).tools.values())
+        return Pins(servers={server: known}).check(server, tools, known.instructions)
+
+    def _others(self, server: str) -> dict[str, list[Mapping[str, Any]]]:
+        """The tools of the other servers, as they were accepted or as they were listed."""
+        pinned = self._lock.read() or Pins()
+        found = {
+            name: [pin.definition for pin in each.tools.values()]
+            for name, each in pinned.servers.items()
+        }
+        found |= {name: list(each.tools.values()) for name, each in self._servers.items()}
+        found.pop(server, None)
+        return found
