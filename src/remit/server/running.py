@@ -29,10 +29,7 @@ from remit.gateway.hosted import HostedSessions
 from remit.gateway.llm import model_mounts
 from remit.gateway.llm_sessions import CredentialSessions
 from remit.gateway.llm_upstream import ModelUpstreams
-from remit.gateway.lockfile import LOCK_FILE, LockFile
 from remit.gateway.mcp_http import McpMount
-from remit.gateway.mcp_pinning import SupplyChain
-from remit.guard.opening import beside
 from remit.server.assembly import Assembled, assemble
 from remit.server.fetching import fetch_document
 from remit.server.sockets import UnixListener, load_certificate, tcp_sockets, tls_context
@@ -232,8 +229,7 @@ async def serve(config: Config) -> bool:
         sessions = CredentialSessions(HostedSessions(parts), config.model_gateway.session_idle)
         mounts: list[Mount] = [*model_mounts(parts, upstreams, sessions)]
         if servers:
-            supply = SupplyChain(LockFile(beside(config.policy.path, LOCK_FILE)))
-            mounts.append(McpMount(parts, servers, sessions=sessions, inspector=supply))
+            mounts.append(McpMount(parts, servers, sessions=sessions))
         return await _serve(RunningServer(assembled, _sender(parts, told, session), mounts))
 
 
