@@ -37,8 +37,9 @@ from remit.gateway.llm_upstream import (
 from remit.guard.authority import Proposed
 from remit.guard.calls import Caller, Granted
 from remit.guard.enforcement import Enforcement
+from remit.guard.inspecting import seen_in_call
 from remit.guard.steps import run_async
-from remit.model import Action, Outcome
+from remit.model import Action, Finding, Outcome
 from remit.protocols.model_api import (
     ModelRequest,
     ObservedResult,
@@ -192,11 +193,12 @@ class ModelExchange(Struct, frozen=True, kw_only=True):
         limit = 0
         if asked.operation is Operation.GENERATE:
             limit = asked.output_limit or api.max_output
-        arguments = self._arguments(api, limit)
+        arguments, name = self._arguments(api, limit), action_name(api, asked.model)
         proposed = Proposed(
             caller=self.caller,
-            action=Action(name=action_name(api, asked.model), kind="model"),
+            action=Action(name=name, kind="model"),
             arguments=arguments,
+            findings=await self._seen(name),
             estimate=gateway.meter.estimate(api, asked, limit),
         )
         granted = await run_async(gateway.enforcement.admit(proposed))
@@ -214,6 +216,13 @@ class ModelExchange(Struct, frozen=True, kw_only=True):
                 reasons=granted.admission.decision.reasons,
             )
         return call
+
+    async def _seen(self, name: str) -> tuple[Finding, ...]:
+        """What is found in all that is said to the model, where policy wants it looked into."""
+        need = self.gateway.parts.policies.needs.of(name)
+        if need.arguments is None:
+            return ()
+        return await asyncio.to_thread(seen_in_call, need, {"request": self.asked.body})
 
     def _arguments(self, api: ModelConfig, limit: int) -> dict[str, Any]:
         """What policy sees of the request: no word of what is said in it."""

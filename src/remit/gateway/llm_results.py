@@ -22,6 +22,7 @@ from remit.errors import Denied, InvalidArgument, InvalidRequest
 from remit.gateway.llm_sessions import ModelConversation, SeenResult
 from remit.guard.calls import Caller, Granted
 from remit.guard.enforcement import Enforcement
+from remit.guard.inspecting import inspected
 from remit.guard.refusals import withheld_text
 from remit.guard.steps import run_async
 from remit.journal import Journal
@@ -112,10 +113,13 @@ class ResultDesk:
             trace=caller.trace,
         )
         policies = parts.policies.current
+        looked = outcome
+        if need.results is not None:
+            looked = await asyncio.to_thread(inspected, need, outcome)
 
         def work(t: Transaction) -> Settlement | Reason:
             journal = Journal.begin(t, parts.clock(), parts.entropy)
-            return observation.observe(journal, policies, request, outcome)
+            return observation.observe(journal, policies, request, looked)
 
         found = await parts.write(work)
         if isinstance(found, Reason):
