@@ -93,7 +93,7 @@ def _remit(upstream: str, port: int, folder: Path) -> Begun:
     (folder / "remit.yaml").write_text(policy, encoding="utf-8")
     (folder / "remit.toml").write_text(
         f'[server]\nlisten = ["127.0.0.1:{port}"]\nsocket = ""\n\n'
-        f'[[models]]\nname = "bench"\nformat = "openai"\nkey = "none"\nurl = "{upstream}"\n',
+        f'[[models]]\nname = "bench"\nformat = "openai"\nkeyless = true\nurl = "{upstream}"\n',
         encoding="utf-8",
     )
     command = [sys.executable, "-m", "remit", "agents", "add", "bot", "--json"]

@@ -1,4 +1,4 @@
-"""The policy in docs/model-gateway.md loads and means what the page says of it."""
+"""The policy in docs/model-apis.md loads and means what the page says of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from remit import Denied, Guard
 from remit.protocols import model_api
 
-PAGE = Path(__file__).parents[1] / "docs" / "model-gateway.md"
+PAGE = Path(__file__).parents[1] / "docs" / "model-apis.md"
 
 
 def test_the_policy_governs_what_providers_run(tmp_path: Path) -> None:

@@ -39,8 +39,6 @@ class GatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Of a request; pictures are in there."""
     session_idle: Duration = Duration(3600)
     """After how long without a request the session ends that a credential was given."""
-    results: Duration = Duration(86_400)
-    """How long a released tool call is remembered until its result comes back."""
 
     def __post_init__(self) -> None:
         """Refuse times and sizes that switch the gateway off.
@@ -52,9 +50,8 @@ class GatewayConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("hold must be between 0s and 1h")
         if not 1024 <= self.body <= 1024**3:
             raise ValueError("body must be between 1KiB and 1024MiB")
-        for name, value in (("session_idle", self.session_idle), ("results", self.results)):
-            if not 1 <= value <= 30 * 86_400:
-                raise ValueError(f"{name} must be between 1s and 720h")
+        if not 1 <= self.session_idle <= 30 * 86_400:
+            raise ValueError("session_idle must be between 1s and 720h")
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,8 +64,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Where it is, without the ``/v1``; left out: where its provider has it."""
     models: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)] = ("*",)
     """Names, or patterns with ``*``, of the models that are asked for here."""
-    key: Literal["required", "none"] = "required"
-    """``none`` for one that wants none, such as a model on this machine."""
+    keyless: bool = False
+    """Whether it wants no key, such as a model on this machine."""
     failover: tuple[str, ...] = ()
     """Names of others of the same format, asked in this order where this one takes nothing on."""
     retries: Annotated[int, Meta(ge=0, le=5)] = 1
@@ -148,13 +145,13 @@ def with_keys(
 
 
 def _key(settings: ModelConfig, secret: Callable[[str], str | None]) -> str:
-    if settings.key == "none":
+    if settings.keyless:
         return ""
     value = secret(settings.variable)
     if not value:
         raise ConfigError(
             f"models: {settings.name}: its key is missing: set {settings.variable}, or let "
-            f'{settings.variable}_FILE name a file that holds it; key = "none" if it wants none'
+            f"{settings.variable}_FILE name a file that holds it; keyless = true if it wants none"
         )
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(f"{settings.variable}: this is no key that can be sent in a header")
