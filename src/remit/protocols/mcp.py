@@ -67,6 +67,20 @@ _PARAMS = frozenset(
         "uri",
     }
 )
+_ANSWERS = frozenset(
+    {
+        "_meta",
+        "code",
+        "content",
+        "data",
+        "isError",
+        "message",
+        "nextCursor",
+        "resultType",
+        "structuredContent",
+        "tools",
+    }
+)
 _FOLDED = {text.name(key): key for key in _ENVELOPE}
 _FOLDED_PARAMS = {text.name(key): key for key in _PARAMS}
 
@@ -154,7 +168,8 @@ def read_message(data: bytes, limits: JsonLimits = LIMITS) -> McpMessage:
 
 
 def _read(data: bytes, value: dict[str, Any], message_id: MessageId | None) -> McpMessage:
-    _distinct(value, _FOLDED, "the message")
+    if not _ENVELOPE.issuperset(value):
+        _distinct(value, _FOLDED, "the message")
     if value.get("jsonrpc") != "2.0":
         raise _not_understood('it does not say "jsonrpc": "2.0"')
     has_result, has_error = "result" in value, "error" in value
@@ -169,7 +184,8 @@ def _read(data: bytes, value: dict[str, Any], message_id: MessageId | None) -> M
         raise _not_understood("its result or error is no object")
     if "id" not in value or (message_id is None and (has_result or value["id"] is not None)):
         raise _not_understood("its id is neither a whole number nor text")
-    _distinct(body, {}, "the answer")
+    if not _ANSWERS.issuperset(body):
+        _distinct(body, {}, "the answer")
     kind = MessageKind.RESULT if has_result else MessageKind.ERROR
     return McpMessage(data, kind, message_id, "", body, value)
 
@@ -190,7 +206,8 @@ def _request(data: bytes, value: dict[str, Any], message_id: MessageId | None) -
         params = {}
     if type(params) is not dict:
         raise _not_understood("its params are no object")
-    _distinct(params, _FOLDED_PARAMS, "params")
+    if not _PARAMS.issuperset(params):
+        _distinct(params, _FOLDED_PARAMS, "params")
     kind = MessageKind.NOTIFICATION if message_id is None else MessageKind.REQUEST
     return McpMessage(data, kind, message_id, method, params, value)
 
@@ -202,7 +219,10 @@ def _is_id(value: Any) -> bool:
 
 
 def _distinct(value: Mapping[str, Any], known: Mapping[str, str], where: str) -> None:
-    """Some readers match keys without regard to case: none may be taken for another."""
+    """Some readers match keys without regard to case: none may be taken for another.
+
+    Not asked where all keys are ones that are known: those are told apart.
+    """
     seen: set[str] = set()
     for key in value:
         form = text.name(key)
