@@ -106,6 +106,8 @@ def wrap(
             asyncio.run(_relayed(relay))
         except (FileNotFoundError, PermissionError) as error:
             raise ConfigError(f"{command[0]}: cannot be started: {error.strerror}") from None
+        except ValueError:
+            raise ConfigError("standard input and output must be pipes of an MCP client") from None
     return Exit.OK
 
 
