@@ -24,6 +24,11 @@ _CHANGES = re.compile(
     r"resets?|increments?|consumes?|locks?|reserves?)\b",
     re.IGNORECASE,
 )
+_RUNS = re.compile(
+    r"\bSQL\b|\bshell\b|\b(?:runs?|executes?) (?:an? |the )?(?:arbitrary |given )?"
+    r"(?:code|script|command|program|python|javascript)\b",
+    re.IGNORECASE,
+)
 _DESCRIBED = (
     (
         "who",
@@ -95,6 +100,10 @@ def propose(tool: ToolShape) -> Proposal:
     parts = _parts(tool.name)
     _classes(tool, parts, found)
     _result(parts, found)
+    if not any(map(_class, parts)):
+        found.controls = {"who": [f"args.{name}" for name, _ in _arguments(tool.schema)]}
+        found.controls = {kind: paths for kind, paths in found.controls.items() if paths}
+        return found
     for name, shape in _arguments(tool.schema):
         _argument(name, shape, parts, found)
     _receivers(found)
@@ -125,6 +134,9 @@ def _classes(tool: ToolShape, parts: Sequence[str], found: Proposal) -> None:
         _raise(
             found, "write", f"its description says {match[0].strip()!r}, so it changes something"
         )
+    if match := _RUNS.search(tool.description):
+        _raise(found, "execute", f"its description says {match[0].strip()!r}")
+        found.unsure = True
     if tool.annotations.get("readOnlyHint") is False and found.does == ["read"]:
         _raise(found, "write", "its annotations say that it does not only read")
     if tool.annotations.get("destructiveHint") is True and does != "read":
@@ -232,14 +244,15 @@ def _kind(
     if _chooses(own, last, parts):
         return "which", ""
     worst = {"pay", "delete", "admin", "execute"} & set(found.does)
-    if worst and last not in lists.PAYLOAD and "update" not in parts:
+    carried = last in lists.PAYLOAD and "execute" not in worst
+    if worst and not carried and "update" not in parts:
         return "which", "not understood, so it counts"
     return "", ""
 
 
 def _chooses(own: Sequence[str], last: str, parts: Sequence[str]) -> bool:
     """Whether an argument says which thing is meant. What a new thing is called does not."""
-    if last in ("id", "ids", "uuid", "attachments", "attachment"):
+    if last in ("id", "ids", "uuid", "attachments", "attachment") or last in lists.PLACES:
         return True
     makes = {"create", "add", "new", "make", "insert", "draft", "append"} & set(parts)
     return (last in lists.WHICH and not makes and last not in ("title", "name", "number")) or (
@@ -262,8 +275,6 @@ def _receivers(found: Proposal) -> None:
     tells = [path for path in who if set(_parts(path)) & _TOLD]
     if tells and set(found.does) == {"write"}:
         _raise(found, "send", f"{tells[0]} are told")
-    if found.does == ["admin"] and found.unsure:
-        found.controls = {}
 
 
 _TOLD = listed(

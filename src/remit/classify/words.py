@@ -64,6 +64,12 @@ KEPT = listed(
     "file files note notes memory memories document documents page pages key drive record"
 )
 
+PLACES = listed(
+    "repo repository project table database folder directory bucket org organization workspace "
+    "tenant schema namespace cluster calendar"
+)
+"""What says which thing is meant even where something new is made in it."""
+
 WHO = listed(
     "recipient recipients to cc bcc email emails participant participants attendee attendees "
     "invitee invitees guest guests user users username member members contact contacts payee "
@@ -73,7 +79,8 @@ WHO = listed(
 )
 WHERE = listed(
     "url urls uri link links endpoint webhook host hostname domain channel channels destination "
-    "server bucket remote callback redirect site website address origin registry topic queue"
+    "server bucket room conversation remote callback redirect site website address origin "
+    "registry topic queue"
 )
 WHICH = listed(
     "id ids uuid key path paths file files filename filepath folder directory name title branch "

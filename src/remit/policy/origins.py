@@ -6,6 +6,7 @@ that grants least. No I/O.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,10 +14,11 @@ from msgspec import Struct
 
 from remit.model import AccessRequest, Session
 from remit.policy.catalogue import CONTROLS, Tool
-from remit.provenance.grounding import Provenance
+from remit.provenance.grounding import Provenance, leaves
 
 ORIGINS = ("flows", "from_user", "from_trusted", "grounded", "unseen", "asked_for")
 """Functions that ask where something is from."""
+_LINK = re.compile(r"(?:https?://|www\.)[^\s<>()\[\]\"'`{}|\\^]+", re.IGNORECASE)
 KINDS = ("action", "read", "write", "send", "execute", "pay", "delete", "admin")
 """What ``asked_for`` may ask about; ``action`` is the call that is decided on."""
 
@@ -38,18 +40,20 @@ class Controls(Struct, frozen=True, kw_only=True):
     amount: tuple[Any, ...] = ()
     when: tuple[Any, ...] = ()
     access: tuple[Any, ...] = ()
+    links: tuple[str, ...] = ()
+    """Web addresses in what the call sends: they lead its reader somewhere."""
 
 
 def controls_of(tool: Tool, request: AccessRequest) -> Controls:
     """The control arguments of a call. Of a tool that nobody declared, all decide who."""
     if not tool.declared:
         return Controls(who=tuple(request.arguments.values()))
-    return Controls(
-        **{
-            kind: tuple(found for path in paths for found in at(request.arguments, path))
-            for kind, paths in tool.controls.items()
-        }
-    )
+    found = {
+        kind: tuple(value for path in paths for value in at(request.arguments, path))
+        for kind, paths in tool.controls.items()
+    }
+    sent = (value for path in tool.sends_what for value in at(request.arguments, path))
+    return Controls(**found, links=tuple(link for value in sent for link in links(value)))
 
 
 def at(arguments: Mapping[str, Any], path: str) -> Iterator[Any]:
@@ -72,6 +76,13 @@ def _inside(value: Any, step: str) -> Iterator[Any]:
                 yield each
             else:
                 yield from _inside(each, step)
+
+
+def links(value: Any) -> Iterator[str]:
+    """The web addresses in the strings of a JSON value."""
+    for leaf in leaves(value):
+        if isinstance(leaf, str):
+            yield from (match[0].rstrip(".,;:!?*_") for match in _LINK.finditer(leaf))
 
 
 def flows(known: Provenance | None, session: Session, value: Any, label: str) -> bool:

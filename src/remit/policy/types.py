@@ -93,7 +93,9 @@ VARIABLES: Mapping[str, Type] = MappingProxyType(
         ),
         "budget": record({"remaining": (STRING, NUMBER)}),
         "tool": record(name=STRING, does=STRINGS, declared=BOOL),
-        "controls": record(who=LIST, where=LIST, which=LIST, amount=LIST, when=LIST, access=LIST),
+        "controls": record(
+            who=LIST, where=LIST, which=LIST, amount=LIST, when=LIST, access=LIST, links=STRINGS
+        ),
         "context": MAP,
         "findings": Type("list", _FINDING),
         "now": record(epoch=INT, year=INT, month=INT, day=INT, hour=INT, minute=INT, weekday=INT),

@@ -1,0 +1,97 @@
+"""What is proposed for tools that nobody here has seen, and that a policy comes of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from remit import policy
+from remit.classify.classes import propose, shape_of
+from remit.classify.writing import written
+from remit.cli.app import run
+
+
+def tool(name, description="", annotations=None, **properties):
+    shapes = {key: {"type": of} if isinstance(of, str) else of for key, of in properties.items()}
+    schema = {"type": "object", "properties": shapes}
+    return {"name": name, "description": description, "input_schema": schema,
+            "annotations": annotations}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("listed", "does", "controls"),
+    [
+        (tool("send_message", to="string", body="string"), ["send"], {"who": ["args.to"]}),
+        (tool("fetch_page", url="string"), ["read"], {"where": ["args.url"]}),
+        (tool("getUser", user_id="string"), ["read"], {}),
+        (tool("pay_bill", iban="string", amount="number", date="string"), ["pay"],
+         {"who": ["args.iban"], "amount": ["args.amount"], "when": ["args.date"]}),
+        (tool("update_order", order_id="string", note="string"), ["pay"],
+         {"which": ["args.order_id"]}),
+        (tool("remove_member", member="string"), ["delete"], {"who": ["args.member"]}),
+        (tool("set_password", password="string"), ["admin"], {"access": ["args.password"]}),
+        (tool("run_tests", suite="string"), ["execute"], {"which": ["args.suite"]}),
+        (tool("query", "Runs SQL on the shop", statement="string"), ["read", "execute"], {
+            "which": ["args.statement"]}),
+        (tool("frobnicate", x="string"), ["admin"], {"who": ["args.x"]}),
+        (tool("read_feed", "Items are marked as seen.", n="integer"), ["read", "write"], {}),
+        (tool("list_x", annotations={"readOnlyHint": False}), ["read", "write"], {}),
+        (tool("write_x", annotations={"destructiveHint": True}), ["write", "delete"], {}),
+        (tool("create_event", "It emails the participants.", title="string",
+              participants="array"), ["write", "send"], {"who": ["args.participants"]}),
+        (tool("create_file", filename="string", folder="string", public="boolean"), ["write"],
+         {"which": ["args.folder"], "access": ["args.public"]}),
+        (tool("add_guest", attendees="array", loud="boolean"), ["write", "send"],
+         {"who": ["args.attendees"]}),
+        (tool("open_door", code={"anyOf": [{"type": "string"}, {"type": "null"}]},
+              person={"type": "string", "description": "Username"}), ["read"], {}),
+        (tool("rename_thing", label={"type": "string", "description": "The id of it"}), ["write"],
+         {"which": ["args.label"]}),
+    ],
+)  # fmt: skip
+def test_what_is_proposed(listed, does, controls):
+    found = propose(shape_of(listed))
+    assert (found.does, found.controls) == (does, controls), found.reasons
+    assert found.reasons
+
+
+def test_what_is_known_of_results():
+    assert propose(shape_of(tool("get_current_day"))).returns == []
+    assert propose(shape_of(tool("get_balance"))).returns == ["confidential"]
+    assert propose(shape_of(tool("web_search"))).returns == ["untrusted"]
+    mail = propose(shape_of(tool("search_emails")))
+    assert mail.returns == ["untrusted", "confidential"]
+    assert "sender" in mail.claims
+    assert propose(shape_of(tool("read_note", key="string"))).resource == ["args.key"]
+    odd = propose(shape_of(tool("write_x", annotations={"readOnlyHint": True})))
+    assert odd.unsure
+
+
+def test_what_is_no_tool_is_refused():
+    for listed in ({}, {"name": ""}, {"name": "x", "input_schema": [1]}):
+        with pytest.raises(ValueError, match="a tool has a name"):
+            shape_of(listed)
+
+
+def test_the_proposal_is_a_policy_that_loads(tmp_path, capsys):
+    tools = [tool("send_message", to="string"), tool("frobnicate", x="string"), tool("get_x")]
+    listed, out = tmp_path / "tools.json", tmp_path / "remit.yaml"
+    listed.write_text(json.dumps({"tools": tools}))
+    assert run(["classify", "--tools", str(listed), "-o", str(out)]) == 1
+    assert "1 marked REVIEW" in capsys.readouterr().out
+    policies = policy.load({"remit.yaml": out.read_text()})
+    assert policies.tracks
+    assert {each.pattern for each in policies.tools} == {"send_message", "frobnicate", "get_x"}
+    run(["classify", "--tools", str(listed)])
+    assert capsys.readouterr().out == out.read_text()
+    run(["classify", "--tools", str(listed), "--json"])
+    assert json.loads(capsys.readouterr().out)[1]["unsure"] is True
+    assert "rules:" not in written([], "")
+
+
+def test_a_file_that_holds_no_tools_is_told(tmp_path, capsys):
+    for text in ("[1]", "{", '{"tools": 3}'):
+        (tmp_path / "x.json").write_text(text)
+        assert run(["classify", "--tools", str(tmp_path / "x.json")]) == 2
+        assert "is no list of tools" in capsys.readouterr().err
