@@ -181,7 +181,7 @@ def forgiving() -> None:
         for hold in action.holds:
             cell = t.cell(hold.cell)
             assert cell is not None
-            t.put_cell(cells.release(cell, hold))
+            t.put_cell(cells.charge(cell, hold, 0))
         return charging.Charged()
 
     charging.expire = expire

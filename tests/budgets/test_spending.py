@@ -605,3 +605,79 @@ def test_windows_long_over_are_forgotten_and_what_they_held_is_settled_all_the_s
     assert cells(w) == []
     assert w.admit(request).granted
     assert problems(w) == []
+
+
+def test_a_limit_that_policy_changes_counts_on_in_its_window() -> None:
+    text = "  - {id: d, by: org, limit: {usd: 1}, per: day, notify: []}\n"
+    w = world(text)
+    session = w.open()
+    assert w.admit(chat(session, DOLLAR)).granted
+    w.load(HEAD + "budgets:\n" + text.replace("usd: 1", "usd: 2"))
+    assert w.admit(chat(session, DOLLAR)).granted
+    assert not w.admit(chat(session, 1)).granted
+    assert cells(w)[0].limit == 2 * DOLLAR
+
+
+@pytest.mark.parametrize(
+    ("limit", "runs"), [("output_tokens: 50", 50), ("input_tokens: 9", None), ("calls: 1", 80)]
+)
+def test_which_limits_can_cut_an_answer(limit: str, runs: int | None) -> None:
+    w = world(f"  - {{id: d, by: org, limit: {{{limit}}}, per: day, notify: []}}\n")
+    first = w.admit(chat(w.open(), 0, 80, output_limit="args.max_tokens"))
+    assert first.granted is (runs is not None)
+    if runs == 50:
+        assert first.arguments == {"model": "large", "max_tokens": 50}
+
+
+def test_the_greater_of_what_is_declared_and_what_the_edge_says_counts() -> None:
+    w = world("  - {id: d, by: org, limit: {usd: 9}, per: day, notify: []}\n")
+    session = w.open()
+    request = replace(
+        w.call(session, "priced"), estimate=Estimate(usage=Usage(nano_usd=DOLLAR // 2))
+    )
+    first = w.admit(request)
+    assert one(w) == (0, DOLLAR // 2)
+    w.settle(first, request, Outcome(status="error", usage=Usage(nano_usd=1)))
+    assert one(w) == (DOLLAR // 4, 0)
+    w.settle(w.admit(request), request, Outcome(status="error"))
+    assert one(w) == (DOLLAR * 3 // 4, 0)
+    assert problems(w) == []
+
+
+def test_what_a_forgotten_window_held_is_charged_in_the_log_alone() -> None:
+    w = world("  - {id: d, by: org, limit: {calls: 1}, per: minute, rolling: 1m}\n".replace(
+        "per: minute, ", ""
+    ))  # fmt: skip
+    w.admit(w.call(w.open(), "act"))
+    w.store.write(lambda t: t.forget_cells(1 << 62, 9))
+    w.now += HOUR
+    w.do(w.governor.expire)
+    assert cells(w) == []
+    assert w.records()[-1].charges[0].spent == 1
+
+
+def test_memory_of_names_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remit.policy.metering.MAX_KEPT", 2)
+    monkeypatch.setattr("remit.policy.planning.MAX_PLANS", 2)
+    w = world("  - {id: d, by: org, limit: {calls: 99}, per: day}\n", asking("session.cost > 1"))
+    asks = HEAD + "  - {id: asks, tools: '*', when: 'budget.remaining(\"d\") < 0', effect: deny}\n"
+    w.load(asks + "budgets:\n  - {id: d, by: org, limit: {calls: 99}, per: day}\n")
+    session = w.open()
+    for number in range(5):
+        assert w.admit(w.call(session, f"tool-{number}")).granted
+    assert w.admit(w.call(session, "t" * 201)).granted
+    assert len(w.policies.meter._kept) <= 2
+    assert len(w.policies._decider.planner._balances) <= 2
+
+
+def test_a_deny_beside_an_ask_is_not_raised_by_an_approval() -> None:
+    head = HEAD + "  - {id: held, tools: act, effect: ask, approvers: [finance]}\n"
+    w = world("  - {id: d, by: org, limit: {calls: 1}, per: day, notify: []}\n", head)
+    session = w.open()
+    request = w.call(session, "act")
+    held = w.admit(request)
+    w.approve(held.approval, "grace")
+    assert w.admit(w.call(session, "other")).granted
+    after = w.admit(request)
+    assert rules(after)[0] == "budget"
+    assert problems(w) == []

@@ -10,7 +10,7 @@ from remit.errors import PolicyError
 from remit.model import ApprovalTerms
 from remit.policy import load
 from remit.policy.amounts import AmountError, from_text, from_value
-from remit.policy.spending import ModelPrice
+from remit.policy.spending import ModelPrice, price_of
 
 HEAD = """remit: 1
 people:
@@ -210,3 +210,15 @@ def test_the_documents_schema_knows_them() -> None:
     text = msgspec.json.encode(document_schema()).decode()
     for word in ("rolling", "on_exceed", "at-most", "input_tokens", "quarter", "downgrade"):
         assert word in text
+
+
+def test_ids_are_taken_once_and_nobody_means_models_without_a_price() -> None:
+    twice = "budgets:\n" + "  - {id: b, by: org, limit: {usd: 1}, per: day}\n" * 2
+    with pytest.raises(PolicyError, match="is taken at"):
+        load({"remit.yaml": HEAD + twice})
+    prices = (
+        ModelPrice(pattern="small-*", input=1, output=2),
+        ModelPrice(pattern="*", input=3, output=4),
+    )
+    assert price_of(prices, "SMALL-1") is prices[0]
+    assert price_of(prices, "large") is None

@@ -121,10 +121,9 @@ class BudgetReplay:
                     f"it charges {hold.cell} {charge.spent} (gives back {charge.held + charge.back}"
                     f"), where {expected.spent} ({hold.amount}) follows from the record",
                 )
-            both = cell.slots.get(hold.slot)
-            if both is not None:
-                both[0] = max(0, both[0] + charge.spent - charge.back)
-                both[1] = max(0, both[1] - charge.held)
+            both = cell.slots.setdefault(hold.slot, [0, 0])
+            both[0] = max(0, both[0] + charge.spent - charge.back)
+            both[1] = max(0, both[1] - charge.held)
             if charge.spent > hold.amount and _measure(hold) != "seconds":
                 until = cell.over(hold.slot) if cell.length else cell.ends
                 cell.blocked_until = max(cell.blocked_until, until)

@@ -192,13 +192,8 @@ def _wanted(line: Line, takes: Takes, stands: Balance) -> int:
 
 
 def charge(cell: Cell, hold: Hold, used: int) -> Cell:
-    """The cell once the action that held took ``used`` of it."""
+    """The cell once the action that held took ``used`` of it; 0 where it did not run."""
     return _overrun(_changed(cell, hold.slot, held=-hold.amount, spent=used), hold, used)
-
-
-def release(cell: Cell, hold: Hold) -> Cell:
-    """The cell once the action that held certainly did not run."""
-    return _changed(cell, hold.slot, held=-hold.amount)
 
 
 def correct(cell: Cell, hold: Hold, used: int) -> Cell:
