@@ -1,9 +1,10 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
     python -m benchmarks [decide] [durable] [server] [budgets] [verify] [imports] [flow]
-        [forecasts] [inspection] [models] [peer]
+        [forecasts] [inspection] [models] [mcp] [peer]
 
-The peer's part runs when ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
+The MCP gateway's peers run when ``make bench-peers`` has installed them; the peer's part when
+``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from benchmarks import (
     imports,
     inspection,
     ledger,
+    mcp,
     models,
     peer,
     server,
@@ -36,6 +38,7 @@ PARTS = {
     "flow": flow.run,
     "forecasts": forecasts.run,
     "models": models.run,
+    "mcp": mcp.run,
     "inspection": inspection.run,
     "peer": peer.run,
 }

@@ -47,11 +47,22 @@ def free_port() -> int:
         return port
 
 
+def on_core(core: int, command: list[str]) -> list[str]:
+    """A command that runs on one core, before others of the machine where that is permitted."""
+    return ["nice", "-n", "-15", "taskset", "-c", str(core), *command]
+
+
+def boost(pid: int) -> None:
+    """Put a session before others: Linux shares processors between sessions first."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text("-10")
+
+
 def start(command: list[str], core: int, folder: Path) -> subprocess.Popen[bytes]:
     """Start a process on one core, its output in a file of the folder."""
     with (folder / "output.log").open("ab") as log:
-        return subprocess.Popen(
-            ["taskset", "-c", str(core), *command],
+        process = subprocess.Popen(
+            on_core(core, command),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -59,6 +70,8 @@ def start(command: list[str], core: int, folder: Path) -> subprocess.Popen[bytes
             env={**os.environ, "PYTHONPATH": os.pathsep.join(_PATH)},
             start_new_session=True,
         )
+    boost(process.pid)
+    return process
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -141,7 +154,7 @@ class Gateway:
         client = [sys.executable, "-m", "benchmarks.mcp_load"]
         arguments = [self.url, str(clients), str(seconds), *self.headers]
         done = subprocess.run(
-            ["taskset", "-c", str(CORES[-1]), *client, *arguments],
+            on_core(CORES[-1], [*client, *arguments]),
             capture_output=True,
             text=True,
             check=False,
@@ -185,12 +198,17 @@ def _mcp_proxy(upstream: str, port: int, folder: Path) -> tuple[list[str], str, 
     return [program, *options, *server], "/mcp", ()
 
 
+def policy() -> str:
+    """The 100 rules of the other benchmarks, on the tool and argument that are called here."""
+    rules = text(100).replace("tool-0", "bench.echo").replace("args.table", "args.text")
+    return rules.replace("args.amount", "size(args.text)")
+
+
 def _remit(server: str) -> Begin:
     """Remit before an upstream that ``server`` (lines of ``[[mcp]]``) describes."""
 
     def begin(upstream: str, port: int, folder: Path) -> tuple[list[str], str, tuple[str, ...]]:
-        policy = text(100).replace("tool-0", "bench.echo").replace("args.amount >= 0", "true")
-        (folder / "remit.yaml").write_text(policy, encoding="utf-8")
+        (folder / "remit.yaml").write_text(policy(), encoding="utf-8")
         (folder / "remit.toml").write_text(
             f'[server]\nlisten = ["127.0.0.1:{port}"]\nsocket = ""\n\n'
             f'[[mcp]]\nname = "bench"\n{server.format(upstream=upstream)}\n',
@@ -205,10 +223,13 @@ def _remit(server: str) -> Begin:
 
 
 _STDIO = json.dumps([sys.executable, "-m", "benchmarks.mcp_upstream", "stdio"])
+_STDIO_TABLE = (
+    f"command = {_STDIO}\nenv = {{{{PYTHONPATH = {json.dumps(os.pathsep.join(_PATH))}}}}}"
+)
 WAYS: dict[str, Begin] = {
     "plain aiohttp proxy": _passthrough,
     "Remit": _remit('url = "{upstream}"'),
-    "Remit, server over stdio": _remit(f"command = {_STDIO}"),
+    "Remit, server over stdio": _remit(_STDIO_TABLE),
 }
 PEER_WAYS: dict[str, Begin] = {
     "mcp-proxy, server over stdio": _mcp_proxy,
@@ -253,6 +274,7 @@ def flush(folder: Path) -> float:
 
 def run() -> None:
     """Load every gateway in turn and compare."""
+    boost(os.getpid())
     print("\nMCP: tools/call through a gateway, 100 rules, durable store and audit on")
     ways = dict(WAYS)
     if (PEERS / "fastmcp").is_dir():

@@ -18,7 +18,7 @@ from serving_mcp import AGENT, Server, add_key, granted_tools, serving, table, v
 
 HERE = Path(__file__).parent
 SCRIPT = str(HERE / "scripted.py")
-SERVED = ("up",)
+SERVERS = ("up", "pipe")
 POLICY = """\
 remit: 1
 default: deny
@@ -63,9 +63,7 @@ def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
     command = [sys.executable, SCRIPT, "http", str(port), str(journals["up"])]
     piped = [sys.executable, SCRIPT, "stdio", str(journals["pipe"])]
     upstream = f"http://127.0.0.1:{port}/mcp"
-    servers = table("up", url=upstream, hold="0s")
-    if "pipe" in SERVED:
-        servers += table("pipe", command=piped, hold="0s")
+    servers = table("up", url=upstream, hold="0s") + table("pipe", command=piped, hold="0s")
     with (
         listening(command, port, folder / "log", cwd=folder),
         serving(folder, POLICY, servers) as server,
@@ -82,10 +80,10 @@ def governed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
 
 @pytest.fixture(scope="module")
 def clients(governed: Governed) -> dict[str, RawClient]:
-    return {name: governed.client(name) for name in SERVED}
+    return {name: governed.client(name) for name in SERVERS}
 
 
-@pytest.mark.parametrize("name", SERVED)
+@pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_no_attack_over_http_reaches_the_server(
     governed: Governed, clients: dict[str, RawClient], name: str, attack: Attack
@@ -126,6 +124,7 @@ def test_a_guessed_session_is_none(governed: Governed, guess: str):
     assert len(governed.reached("up")) == before
 
 
+REFUSED = (403, 421)
 REBINDING = [
     {"Host": "evil.example"},
     {"Host": "evil.example:80", "Origin": "http://evil.example"},
@@ -160,7 +159,7 @@ def test_without_the_gateway_the_server_answers_everybody(tmp_path: Path):
     assert entry.tools == {"careful"}
 
 
-@pytest.mark.parametrize("name", SERVED)
+@pytest.mark.parametrize("name", SERVERS)
 @pytest.mark.parametrize(
     "change",
     [

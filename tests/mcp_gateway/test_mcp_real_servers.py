@@ -158,7 +158,7 @@ async def over_http(scenario: Scenario, folder: Path, data: Path) -> AsyncIterat
                 yield Used(client, approve)
 
 
-@pytest.mark.parametrize("way", [over_stdio])
+@pytest.mark.parametrize("way", [over_stdio, over_http])
 async def test_a_published_server_is_governed(way, scenario: Scenario, tmp_path: Path, data: Path):
     async with way(scenario, tmp_path, data) as used:
         await four_calls(used, scenario)
