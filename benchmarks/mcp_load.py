@@ -97,6 +97,12 @@ class Client:
         self._connection = Connection()
         self._calls = 0
 
+    async def end(self) -> None:
+        """End the session, and what the gateway started for it."""
+        if b"Mcp-Session-Id" in self._head:
+            head = self._head.replace(b"POST ", b"DELETE ", 1)
+            await self._connection.send(b"%bContent-Length: 0\r\n\r\n" % head)
+
     def _request(self, body: bytes) -> bytes:
         return b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(body), body)
 
@@ -137,11 +143,13 @@ async def run(url: str, clients: int, seconds: float, headers: list[str]) -> dic
     async def work(client: Client) -> None:
         while (begun := clock()) < end:
             await client.call()
-            if begun >= counted:
-                spent.append(clock() - begun)
+            if (ended := clock()) >= counted:
+                spent.append(ended - begun)
 
     await asyncio.gather(*map(work, everyone))
     elapsed = clock() - counted
+    for client in everyone:
+        await client.end()
     return {
         "calls": len(spent),
         "rate": len(spent) / elapsed,
