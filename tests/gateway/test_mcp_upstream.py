@@ -7,12 +7,14 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from desk_log import outcomes
 from test_mcp_http import HELLO, free_port
 
 POLICY = """
@@ -20,7 +22,12 @@ remit: 1
 default: deny
 agents: {bot: {}}
 tools: [{match: ["one.*"], does: read}]
-rules: [{id: all, tools: ["one.*"], effect: allow}]
+rules:
+  - {id: all, tools: ["one.*"], effect: allow}
+  - id: hush
+    tools: ["one.account"]
+    effect: allow
+    obligations: [{redact: [result.structuredContent.password]}]
 """
 
 
@@ -52,9 +59,36 @@ class Counting:
         return web.json_response(answer, headers={"Mcp-Session-Id": "guessable"})
 
 
+class Breaking(Counting):
+    """A server whose answers to calls come on another stream than the one that was asked on."""
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "POST" and b"tools/call" not in await request.read():
+            return await super().answer(request)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        if request.method == "POST":
+            await response.write(b"id: 1\nretry: 1\ndata:\n\n")
+        else:
+            assert request.headers["Last-Event-ID"] == "1"
+            account = {"name": "ada", "password": "hunter2"}
+            blocks = [{"type": "text", "text": json.dumps(account)}]
+            result = {"content": blocks, "structuredContent": account}
+            answer = json.dumps({"jsonrpc": "2.0", "id": 7, "result": result})
+            await response.write(f"id: 2\ndata: {answer}\n\n".encode())
+        await response.write_eof()
+        return response
+
+
 @pytest.fixture(name="gateway")
 async def _gateway(tmp_path: Path) -> AsyncIterator[tuple[str, str, Counting]]:
-    counting, upstream, port = Counting(), free_port(), free_port()
+    async with served(tmp_path, Counting()) as found:
+        yield found
+
+
+@asynccontextmanager
+async def served(tmp_path: Path, counting: Counting) -> AsyncIterator[tuple[str, str, Counting]]:
+    upstream, port = free_port(), free_port()
     runner = web.ServerRunner(web.Server(counting.answer))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", upstream).start()
@@ -117,3 +151,26 @@ async def test_one_call_is_one_request_on_a_kept_connection(
     assert last["authorization"] == "Up secret"
     assert last["mcp-session-id"] == "guessable"
     assert key not in json.dumps(counting.seen)
+
+
+async def test_an_answer_on_another_stream_is_decided_on_and_stays_so(tmp_path: Path) -> None:
+    async with served(tmp_path, Breaking()) as (url, key, _):
+        headers = {
+            "Authorization": f"Bearer {key}",
+            "Accept": "application/json, text/event-stream",
+        }
+        async with aiohttp.ClientSession(headers=headers) as session:
+            async with session.post(url, json=HELLO) as response:
+                own = {"Mcp-Session-Id": response.headers["Mcp-Session-Id"]}
+            params = {"name": "account", "arguments": {}}
+            call = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
+            async with session.post(url, json=call, headers=own) as response:
+                assert b"id: 1" in await response.read()
+            again = {**own, "Last-Event-ID": "1"}
+            for _ in range(2):  # what is shown once more is what was shown before
+                async with session.get(url, headers=again) as response:
+                    shown = (await response.read()).decode()
+                assert "ada" in shown
+                assert "[redacted]" in shown
+                assert "hunter2" not in shown
+    assert outcomes(tmp_path, "one.account") == ["ok"]
