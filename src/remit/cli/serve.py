@@ -39,12 +39,14 @@ def serve(path: Path | None, check: bool, as_json: bool) -> int:
 
 
 def _checked(config: Config, as_json: bool) -> int:
+    from remit.config.mcp import with_mcp_secrets
     from remit.guard.opening import read_documents
     from remit.policy import load
     from remit.webhooks.settings import with_secrets
 
     policies = load(read_documents(config.policy.path))
     with_secrets(config.webhooks, secret)
+    with_mcp_secrets(config.mcp, secret)
     if as_json:
         rendering.print_json({"ok": True, "revision": policies.revision})
     else:
