@@ -71,6 +71,8 @@ def _scaled(
             found.append((value + part, f"{value} + {rate} %", True))
             found.append((value - part, f"{value} - {rate} %", True))
         for share in shares:
+            if share == value:
+                continue
             found.append((value / share, f"{value} / {share}", own))
             if share in counts:
                 found.append((value * share, f"{value} * {share}", True))
