@@ -32,6 +32,8 @@ def test_comments_blank_lines_and_a_byte_order_mark_are_no_events() -> None:
 
 def test_an_event_without_its_blank_line_comes_at_the_end() -> None:
     assert [event.data for event in events(b"data: a\n\ndata: b")] == [b"a", b"b"]
+    with pytest.raises(MalformedReply, match="begins with 'y'"):
+        events(b"data: x\ny")
 
 
 def test_ids_are_noticed_and_retries_are_not() -> None:

@@ -7,7 +7,6 @@ they begin, so blocks that do not begin in order are refused.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +29,7 @@ from remit.protocols.model_api import (
     RequestedCall,
     TokenUsage,
     glanced,
+    mentions,
     part,
     read_answer,
     read_arguments,
@@ -42,7 +42,17 @@ from remit.protocols.model_stream import EventReading
 from remit.protocols.sse import ServerEvent, encode_event
 
 # Without one of these no event can begin a block or continue a call, or say anything of the whole.
-_TELLING = re.compile(rb'tool|"content_block"|"partial_json"|"message"|message_|\\u|"error"')
+_TELLING = (
+    *(
+        b"tool",
+        b'"content_block"',
+        b'"partial_json"',
+        b'"message"',
+        b"message_",
+        b"\\u",
+        b'"error"',
+    ),
+)
 
 
 class _QuietBlockDelta(Struct):
@@ -108,7 +118,7 @@ class MessagesReader:
         data = event.data
         if data is None:
             return EventReading(event)
-        if _TELLING.search(data) is None and self._text(event, data):
+        if not mentions(data, _TELLING) and self._text(event, data):
             return EventReading(event)
         value = read_answer(data)
         if not isinstance(value, dict):

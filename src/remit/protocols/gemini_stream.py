@@ -5,7 +5,6 @@ A call comes whole in one event, so an event with calls waits for them and nothi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +25,7 @@ from remit.protocols.model_api import (
     RequestedCall,
     TokenUsage,
     glanced,
+    mentions,
     read_answer,
     size_of,
     write_json,
@@ -34,7 +34,10 @@ from remit.protocols.model_stream import EventReading
 from remit.protocols.sse import ServerEvent, encode_event
 
 # Without one of these no event can hold a call, by anybody, or an error.
-_TELLING = re.compile(rb'[Cc]all|[Tt]ool|[Cc]ode|\\u|"error"|rounding|rlContext|Feedback')
+_TELLING = (
+    *(b"Call", b"call", b"Tool", b"tool", b"Code", b"code", b"\\u", b'"error"', b"rounding"),
+    *(b"rlContext", b"Feedback"),
+)
 _STATUS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -88,7 +91,7 @@ class GeminiReader:
         data = event.data
         if data is None:
             return EventReading(event)
-        if _TELLING.search(data) is None and self._text(data):
+        if not mentions(data, _TELLING) and self._text(data):
             return EventReading(event)
         value = read_answer(data)
         if not isinstance(value, dict):

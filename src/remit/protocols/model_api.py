@@ -246,6 +246,14 @@ def read_answer(data: bytes) -> Any:
         raise MalformedReply(str(error)) from None
 
 
+def mentions(data: bytes, words: tuple[bytes, ...]) -> bool:
+    """Whether one of ``words`` is in ``data``. Searching for each beats one regex many times."""
+    for word in words:  # noqa: SIM110, a generator costs more than the search
+        if word in data:
+            return True
+    return False
+
+
 Decoded = TypeVar("Decoded")
 
 

@@ -21,6 +21,7 @@ from remit.protocols.model_api import (
     RequestedCall,
     TokenUsage,
     glanced,
+    mentions,
     objects,
     read_answer,
     size_of,
@@ -38,10 +39,8 @@ from remit.protocols.openai_words import (
 )
 from remit.protocols.sse import ServerEvent, encode_event
 
-# Without one of these no chunk can hold a call, the end of a choice, a report of usage or an error.
-_TELLING = re.compile(
-    rb'tool|function|custom|\\u|"finish_reason"\s*:\s*[^n\s]|"usage"\s*:\s*[^n\s]|"error"|"message"'
-)
+# Without one of these no chunk can hold a call or an error.
+_TELLING = (b"tool", b"function", b"custom", b"\\u", b'"error"', b'"message"')
 _NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')
 ENDS_OF_CALLS = ("tool_calls", "function_call")
 _LEGACY = "function_call"
@@ -57,12 +56,14 @@ class _QuietDelta(Struct):
 class _QuietChoice(Struct):
     index: int = 0
     delta: _QuietDelta = field(default_factory=_QuietDelta)
+    finish_reason: str | None = None
 
 
 class _QuietChunk(Struct):
     """The part of a chunk that is looked at when it can hold nothing but text."""
 
     choices: list[_QuietChoice] = []
+    usage: dict[str, Any] | None = None
 
 
 _quiet = msgspec.json.Decoder(_QuietChunk)
@@ -125,7 +126,7 @@ class ChatReader:
             return EventReading(event)
         if data.lstrip().startswith(b"[DONE]"):
             return EventReading(event, calls=self._complete())
-        if self.model is not None and _TELLING.search(data) is None and self._text(data):
+        if self.model is not None and not mentions(data, _TELLING) and self._text(data):
             return EventReading(event)
         value = read_answer(data)
         if not isinstance(value, dict):
@@ -135,7 +136,7 @@ class ChatReader:
     def _text(self, data: bytes) -> bool:
         """Count the text of a chunk that can hold nothing else; whether that is what it is."""
         chunk = glanced(_quiet, data)
-        if chunk is None:
+        if chunk is None or chunk.usage or any(choice.finish_reason for choice in chunk.choices):
             return False
         for choice in chunk.choices:
             delta = choice.delta

@@ -21,6 +21,7 @@ from remit.protocols.model_api import (
     RequestedCall,
     TokenUsage,
     glanced,
+    mentions,
     objects,
     read_answer,
     size_of,
@@ -46,7 +47,9 @@ from remit.protocols.openai_words import comment, response_usage
 from remit.protocols.sse import ServerEvent, encode_event
 
 # Without one of these no event can hold a call, a whole response or an error.
-_TELLING = re.compile(rb'_call|call_|"item"|"response"|"arguments"|"input"|\\u|"error"')
+_TELLING = (
+    *(b"_call", b"call_", b'"item"', b'"response"', b'"arguments"', b'"input"', b"\\u", b'"error"'),
+)
 _SEQUENCE = re.compile(rb'("sequence_number"\s*:\s*)\d+')
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 
@@ -106,7 +109,7 @@ class ResponsesReader:
         data = event.data
         if data is None or data.lstrip().startswith(b"[DONE]"):
             return EventReading(event)
-        if _TELLING.search(data) is None and self._text(event, data):
+        if not mentions(data, _TELLING) and self._text(event, data):
             return EventReading(event)
         value = read_answer(data)
         if not isinstance(value, dict):
