@@ -82,7 +82,7 @@ class _BreakerReader:
     def breaker(self, budgets: Collection[str]) -> Breaker | None:
         """The breaker, or None if a fault was found."""
         entry = self._entry
-        kinds = [kind for kind in _KINDS if getattr(entry, kind) is not None]
+        kinds: list[Sight] = [kind for kind in _KINDS if getattr(entry, kind) is not None]
         if len(kinds) != 1:
             hint = "Make one entry for each of repeats, stalls, children, depth, burn."
             self._fault("id", f"the breaker {entry.id!r} must look at exactly one thing", hint)
