@@ -35,6 +35,9 @@ class Charged(NamedTuple):
     notices: tuple[Notice, ...] = ()
 
 
+NOTHING = Charged()
+
+
 def settle(t: Transaction, action: AdmittedAction, took: Takes | None, now: int) -> Charged:
     """Charge an action what it took; None: it certainly did not run.
 
@@ -44,6 +47,8 @@ def settle(t: Transaction, action: AdmittedAction, took: Takes | None, now: int)
         took: what it took.
         now: nanoseconds since the Unix epoch.
     """
+    if not action.holds:
+        return NOTHING
     late = action.state is ActionState.EXPIRED
     charges, notices = [], []
     for hold in action.holds:

@@ -379,7 +379,7 @@ class ActionState(enum.Enum):
     EXPIRED = "expired"
 
 
-class AdmittedAction(Struct, frozen=True, kw_only=True):
+class AdmittedAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The stored half of an admission: enough to settle it once, and only for what it admitted."""
 
     id: ActionId

@@ -83,6 +83,9 @@ class Bill(Struct, frozen=True, kw_only=True):
     short: Sequence[Shortage] = ()
 
 
+NO_BILL = Bill(takes=Takes(Usage()))
+
+
 def demand(policies: PolicySet, request: AccessRequest, facts: Facts, lease: int) -> Demand:
     """What a request takes from budgets.
 
@@ -109,12 +112,12 @@ def priced(
     A call that they cannot pay whole is made smaller where that is provided for; where that does
     not help either it stays as it is, with a bill that is short.
     """
+    if policies.meter.is_idle(ruling.ran):
+        return ruling, NO_BILL
     try:
         wanted = demand(policies, ruling.ran, facts, lease)
     except AmountError as problem:
-        return replace(ruling, decision=denied(ruling.decision, _unknown(problem))), Bill(
-            takes=Takes(Usage())
-        )
+        return replace(ruling, decision=denied(ruling.decision, _unknown(problem))), NO_BILL
     first = bill(journal, wanted)
     decision = ruling.decision
     if not first.short or decision.effect is Effect.DENY or decision.mode is Mode.SHADOW:

@@ -16,7 +16,6 @@ from remit import approvals, charging, ledger, spending
 from remit.approvals import Approval, ApprovalState
 from remit.audit.record import RecordedCharge
 from remit.budgets import rates
-from remit.budgets.limits import Takes
 from remit.fulfilment import Ruling, denied, limited, rejected, unchanged
 from remit.journal import Journal
 from remit.ledger import NOTHING_TAKEN, TakenFromBudgets
@@ -31,10 +30,9 @@ from remit.model import (
     Mode,
     RateLimit,
     Reason,
-    Usage,
 )
 from remit.policy import PolicySet
-from remit.spending import Bill
+from remit.spending import NO_BILL, Bill
 
 
 class ApprovalUse(Struct, frozen=True, kw_only=True):
@@ -50,9 +48,6 @@ QUESTION = ApprovalUse(asks=False, uses=None)
 """A question: it leaves approvals alone."""
 CALL = ApprovalUse()
 """A call that runs when it is granted: it asks, and when it is made again it uses the answer."""
-
-
-NO_BILL = Bill(takes=Takes(Usage()))
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

@@ -127,7 +127,7 @@ class Meter:
         Raises:
             AmountError: that cannot be known; the message says why.
         """
-        cost = cost_of(self._costs, self._catalogue.tool(text.name(request.action.name)))
+        cost = self._cost(request)
         said = Usage() if request.estimate is None else request.estimate.usage
         if not is_sound(said):
             raise AmountError("the edge's estimate is not made of whole numbers from 0 up")
@@ -141,6 +141,10 @@ class Meter:
         most_used = _greater(said, declared.usage)
         return Takes(most_used, 1, lease // 1000 if time is None else time, timed=timed)
 
+    def is_idle(self, request: AccessRequest) -> bool:
+        """Whether nothing counts what a request takes: no budget, no cost, no word of its edge."""
+        return not self._limits.budgets and not self._costs and request.estimate is None
+
     def took(self, request: AccessRequest, facts: Facts, held: Usage) -> Usage:
         """What an action took, given the outcome in ``facts`` and what was held for it.
 
@@ -148,7 +152,7 @@ class Meter:
         """
         outcome = facts.outcome
         assert outcome is not None, "asked once there is an outcome"
-        cost = cost_of(self._costs, self._catalogue.tool(text.name(request.action.name)))
+        cost = self._cost(request)
         said = outcome.usage
         if said is not None and not is_sound(said):
             said = None
@@ -158,6 +162,11 @@ class Meter:
             return held
         declared = charged(cost, self._scope_of(request, facts), held).usage
         return declared if said is None else _greater(declared, said)
+
+    def _cost(self, request: AccessRequest) -> ToolCost:
+        if not self._costs:
+            return ()
+        return cost_of(self._costs, self._catalogue.tool(text.name(request.action.name)))
 
     def _scope_of(self, request: AccessRequest, facts: Facts) -> Any:
         tool = self._catalogue.tool(text.name(request.action.name))
