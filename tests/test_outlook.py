@@ -365,3 +365,10 @@ def test_questions_outside_sessions_burn_too() -> None:
 def test_start() -> None:
     """The clock of these tests is within a day, far from its ends."""
     assert 6 * HOUR < START % DAY < 18 * HOUR
+
+
+def test_what_usage_is_split_by() -> None:
+    assert chargeback.split_words(" team,agent,, team") == ("team", "agent")
+    assert chargeback.split_words("") == ()
+    with pytest.raises(ValueError, match="not by 'moon'"):
+        chargeback.split_words("team,moon")
