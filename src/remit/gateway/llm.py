@@ -160,7 +160,10 @@ class ModelMount:
             detail = "Send the body as it is, without Content-Encoding."
             raise Problem(415, "unsupported-encoding", detail)
         limits = gateway.parts.config.limits
-        body = await whole_body(request, gateway.config.body, limits.request_time)
+        try:
+            body = await whole_body(request, gateway.config.body, limits.request_time)
+        except ConnectionError:
+            raise AgentGone from None
         asked = way.target.format.read_request(body, way.target)
         _check(asked)
         try:
