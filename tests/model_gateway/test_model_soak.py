@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from model_world import POLICY, World, model_world
 from scripted_models import Call, Fault, Script
 
