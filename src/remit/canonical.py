@@ -346,13 +346,7 @@ def parse(data: bytes, where: str = "json", limits: JsonLimits = _DEFAULT) -> An
         _check_nesting(data, where, limits.depth)
     try:
         text = data.decode()
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_integer,
-        )
+        value = _STRICT.decode(text)
         if "\\u" in text:
             value = _Inspection(JsonLimits(bytes=8 * limits.bytes, depth=limits.depth)).value(
                 value, 1
@@ -410,3 +404,12 @@ def _integer(digits: str) -> int:
             f"an integer of {len(digits):,} digits is too large; pass it as a string"
         )
     return int(digits)
+
+
+# Made once: making one costs as much as reading a small message.
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_constant=_refuse_constant,
+    parse_float=_finite,
+    parse_int=_integer,
+)

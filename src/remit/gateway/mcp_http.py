@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -235,11 +236,13 @@ class McpMount:
         return f"{request.scheme}://{host if _HOST.fullmatch(host) else 'localhost'}"
 
 
+@lru_cache(maxsize=256)
 def _hostname(host: str) -> str:
     found = _HOST.fullmatch(host)
     return "" if found is None else found[1].strip("[]").lower()
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(name: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
