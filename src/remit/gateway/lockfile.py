@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from remit.inspection import pins
 from remit.inspection.pins import Pins
 
 LOCK_FILE = "remit.lock"
+RECENT = 0.1
+"""Seconds for which the file is taken to be as it was when it was last looked at."""
 _LARGEST = 64 << 20
 
 
@@ -22,6 +25,21 @@ class LockFile:
         self.path = path
         self._stamp: tuple[int, int, int] | None = None
         self._pins: Pins | None = None
+        self._fresh_until = 0.0
+        """Monotonic time; nothing that failed is kept."""
+
+    def recent(self) -> Pins | None:
+        """The same as ``read``, where every call asks: the file is looked at now and then.
+
+        Raises:
+            ConfigError: it cannot be read, or was changed by hand.
+        """
+        now = time.monotonic()
+        if now >= self._fresh_until:
+            self._fresh_until = 0.0
+            self.read()
+            self._fresh_until = now + RECENT
+        return self._pins
 
     def read(self) -> Pins | None:
         """What was accepted; None where there is no such file, so that nothing is pinned.
@@ -65,4 +83,5 @@ class LockFile:
                 os.replace(beside, self.path)
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be written: {error.strerror}") from error
+        self._fresh_until = 0.0
         return changed

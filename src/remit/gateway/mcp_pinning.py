@@ -23,6 +23,9 @@ class _Listed:
         self.tools: dict[str, Mapping[str, Any]] = {}
         self.findings: Mapping[str, tuple[Finding, ...]] = {}
         self.unreadable: str | None = None
+        self.compared: tuple[Pins, tuple[PinChange, ...]] | None = None
+        """How the tools differ from those that were accepted, until either changes: every call
+        asks."""
 
 
 class SupplyChain:
@@ -36,6 +39,7 @@ class SupplyChain:
     def listed(self, server: str, tools: Sequence[Mapping[str, Any]]) -> None:
         """Take note of tools as they were listed; what is known of others stays."""
         known = self._servers.setdefault(server, _Listed())
+        known.compared = None
         try:
             known.tools |= pins.definitions_of(tools)
             if len(known.tools) > _MAX_TOOLS:
@@ -50,7 +54,7 @@ class SupplyChain:
         """What was found in a tool's definition and in its name."""
         known = self._servers.get(server, _Listed())
         unreadable = known.unreadable
-        if unreadable is None and tool not in known.tools and self._lock.read() is not None:
+        if unreadable is None and tool not in known.tools and self._lock.recent() is not None:
             unreadable = "the server does not list this tool, so nobody can have accepted it"
         if unreadable is not None:
             return (Finding(kind=NOT_INSPECTED, where="tools", message=unreadable),)
@@ -91,7 +95,7 @@ class SupplyChain:
         Raises:
             ConfigError: the lock file cannot be read.
         """
-        pinned = self._lock.read()
+        pinned = self._lock.recent()
         if pinned is None:
             return list(tools)
         accepted = pinned.servers.get(server, ServerPins()).tools
@@ -104,16 +108,21 @@ class SupplyChain:
 
     def _changes(self, server: str) -> tuple[PinChange, ...]:
         """How the tools that were listed differ from those that were accepted."""
-        pinned = self._lock.read()
+        pinned = self._lock.recent()
         if pinned is None:
             return ()
+        listed = self._servers.get(server, _Listed())
+        if listed.compared is not None and listed.compared[0] is pinned:
+            return listed.compared[1]
         known = pinned.servers.get(server, ServerPins())
-        tools = list(self._servers.get(server, _Listed()).tools.values())
-        return Pins(servers={server: known}).check(server, tools, known.instructions)
+        tools = list(listed.tools.values())
+        changes = Pins(servers={server: known}).check(server, tools, known.instructions)
+        listed.compared = (pinned, changes)
+        return changes
 
     def _others(self, server: str) -> dict[str, list[Mapping[str, Any]]]:
         """The tools of the other servers, as they were accepted or as they were listed."""
-        pinned = self._lock.read() or Pins()
+        pinned = self._lock.recent() or Pins()
         found = {
             name: [pin.definition for pin in each.tools.values()]
             for name, each in pinned.servers.items()
