@@ -55,13 +55,6 @@ def opened(t: Transaction, policies: PolicySet, session: Session, caller: Sessio
     t.put_memory(_key(session.id), stored(memory))
 
 
-def told(t: Transaction, policies: PolicySet, session: Session, words: str) -> None:
-    """Remember what the user said in the course of a session."""
-    before = known(t, policies, session)
-    if before is not None:
-        t.put_memory(_key(session.id), stored(say(before.memory, words)))
-
-
 def ended(t: Transaction, policies: PolicySet, session: Session) -> None:
     """Let a caller remember what a sub-agent has seen; forget a session that nobody waits for."""
     if not policies.tracks:

@@ -223,6 +223,8 @@ class Provenance:
     def asked(self, name: str, does: tuple[str, ...]) -> str | None:
         """The verb with which the user asked for this kind of action; None if they did not."""
         verb, nouns = operation(name)
+        if "pay" in does and not nouns:
+            nouns = lexicon.things(("payment",))
         families = lexicon.VERBS.get(verb, frozenset()) - {"read"}
         families |= frozenset(each for kind in does for each in _KINDS[kind] if not verb)
         if set(does) <= {"read"}:

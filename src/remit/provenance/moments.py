@@ -6,7 +6,6 @@ No clock: a date without a year stays one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -125,10 +124,3 @@ def instant(text: str) -> tuple[str, str | None] | None:
     if found.rest.replace("T", "").strip() or len(found.dates) != 1 or len(found.times) > 1:
         return None
     return next(iter(found.dates)), next(iter(found.times), None)
-
-
-def named_dates(dates: frozenset[str]) -> Iterator[str]:
-    """Every form in which these dates may be meant: with their year, and without."""
-    for date in dates:
-        yield date
-        yield date[-5:]
