@@ -94,7 +94,8 @@ def _played(policies: PolicySet, trace: CallTrace) -> Iterator[Played]:
 def _made(stage: Rehearsal, session: Session, step: IncidentCall) -> tuple[int, Rehearsed]:
     """Make a call as often as the trace says, until it is stopped: how often it ran."""
     found = tuple(Finding(kind=kind, where="args", message=kind) for kind in step.findings)
-    for ran in range(step.repeat):
+    ran = 0
+    while True:
         decided = stage.call(
             session,
             Action(name=step.call, kind=step.kind),
@@ -103,6 +104,6 @@ def _made(stage: Rehearsal, session: Session, step: IncidentCall) -> tuple[int, 
             findings=found,
             approver=step.approve,
         )
-        if decided.verdict != "allow":
-            return ran + decided.admission.granted, decided
-    return step.repeat, decided
+        ran += decided.admission.granted
+        if decided.verdict != "allow" or ran == step.repeat:
+            return ran, decided
