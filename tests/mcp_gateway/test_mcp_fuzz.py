@@ -50,7 +50,7 @@ def test_the_fuzzed_relay_notices_a_call_that_nobody_decided(
     assert relay.feed([call]) == ["reached the server undecided: 'danger'"]
 
 
-async def passed_on(gate: object, message: McpMessage, held: object) -> object:
+async def passed_on(gate: object, message: McpMessage, *more: object) -> object:
     return OpenCall(message, message.raw)
 
 
