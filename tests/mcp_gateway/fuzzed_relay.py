@@ -36,7 +36,7 @@ default: deny
 agents: {inventory-bot: {}}
 people: {grace: {roles: [reviewers]}}
 rules:
-  - {id: all, tools: ['pipe.*', 'pipe/resources/read'], effect: allow}
+  - {id: all, tools: 'pipe.*', effect: allow}
   - {id: forbidden, tools: pipe.danger, effect: deny}
   - {id: careful, tools: pipe.careful, effect: ask, approvers: [reviewers]}
 """
