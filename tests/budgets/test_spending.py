@@ -681,3 +681,20 @@ def test_a_deny_beside_an_ask_is_not_raised_by_an_approval() -> None:
     after = w.admit(request)
     assert rules(after)[0] == "budget"
     assert problems(w) == []
+
+
+def test_a_cut_answer_that_a_rule_would_change_back_is_not_made() -> None:
+    head = HEAD + (
+        "  - id: longer\n    tools: chat\n    effect: allow\n"
+        "    obligations: [{rewrite: {args.max_tokens: '90'}}]\n"
+    )
+    w = world("  - {id: d, by: org, limit: {output_tokens: 50}, per: day}\n", head)
+    assert not w.admit(chat(w.open(), 0, 80, output_limit="args.max_tokens")).granted
+    plain = world("  - {id: d, by: org, limit: {output_tokens: 50}, per: day}\n")
+    assert plain.admit(chat(plain.open(), 0, 80, output_limit="args.max_tokens")).granted
+
+
+def test_a_policy_without_budgets_has_nothing_to_count_against() -> None:
+    w = World(HEAD)
+    session = w.open()
+    assert w.policies.meter.lines(chat(session, 1), session) == ()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from remit.model import AccessRequest, Action, Principal, Session, SessionId
-from remit.policy import load, origins
+import pytest
+
+from remit.errors import PolicyError
+from remit.model import AccessRequest, Action, Facts, Principal, Session, SessionId
+from remit.policy import explain, load, origins
 from remit.policy.origins import Controls, ToolFacts
 from remit.provenance.grounding import Provenance
 from remit.provenance.memory import Memory, say
@@ -77,3 +80,51 @@ def test_the_questions_reach_what_was_kept():
     assert origins.asked_for(known, tool, "send")
     assert not origins.asked_for(known, tool, "pay")
     assert "from the user" in origins.why(known, "ada")
+
+
+MAIL = """
+remit: 1
+agents: {inventory-bot: {}}
+tools: [{match: mail, does: send, arguments: {to: string}}]
+rules:
+  - {id: acts, tools: mail, effect: allow}
+  - {id: told, tools: mail, when: '!from_user(args.to) && !asked_for(pay)', effect: ask}
+"""
+
+
+def test_an_explanation_says_where_a_value_is_from():
+    session = Session(id=SessionId("s"), principal=BOT, started_at=0)
+    request = AccessRequest(
+        principal=BOT,
+        session=session.id,
+        action=Action(name="mail"),
+        arguments={"to": "mallory@evil.example"},
+    )
+    seen = Provenance(say(Memory(), "Write to ada@corp.example."))
+    facts = Facts(now=0, session=session, provenance=seen)
+    explained = explain(load({"remit.yaml": MAIL}), request, facts)
+    (told,) = [match for match in explained.matched if match.rule == "told"]
+    assert "where args.to is from" in {each.text for each in told.values}
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("asked_for(payy)", "no kind of action"),
+        ("asked_for()", "asked_for"),
+        ("from_user(args.to, 1)", "from_user"),
+    ],
+)
+def test_wrong_questions_are_faults(condition, message):
+    text = MAIL.replace("!from_user(args.to) && !asked_for(pay)", condition)
+    with pytest.raises(PolicyError) as refused:
+        load({"remit.yaml": text})
+    assert message in str(refused.value)
+
+
+def test_budgets_are_not_looked_for_where_another_document_is_faulty():
+    text = MAIL.replace("!asked_for(pay)", 'budget.remaining("none") > 0')
+    with pytest.raises(PolicyError) as refused:
+        load({"a.yaml": text, "b.yaml": "remit: 1\nrulez: []\n"})
+    assert "rulez" in str(refused.value)
+    assert "no budget" not in str(refused.value)
