@@ -85,6 +85,9 @@ def test_what_servers_ask_is_asked_of_policy_but_for_pings() -> None:
     assert found is not None
     assert found.action == "files/sampling/createMessage"
     assert found.arguments == {"maxTokens": 5}
+    turned = asked_by_server("files", "resources/read", {"uri": "file:///etc/passwd"})
+    assert turned is not None
+    assert turned.action == "files/client/resources/read"
 
 
 def test_what_is_carried_beside_the_arguments_is_shown_and_binds_approvals() -> None:

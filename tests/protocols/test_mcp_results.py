@@ -94,6 +94,17 @@ def test_what_is_taken_out_of_one_copy_is_not_left_in_the_other() -> None:
     assert mcp_results.rewritten({"content": text}, {"content": bare}) == {"content": bare}
 
 
+def test_what_was_taken_out_whole_leaves_a_result_that_clients_can_read() -> None:
+    secret = {"password": "hunter2"}
+    text = [{"type": "text", "text": json.dumps(secret)}]
+    before = {"content": text, "structuredContent": secret}
+    after = mcp_results.rewritten(before, {**before, "structuredContent": "[redacted]"})
+    assert after == {"content": []}
+    after = mcp_results.rewritten(before, {**before, "content": "[redacted]"})
+    assert after == {"content": []}
+    assert mcp_results.rewritten({"content": text}, {"content": "[redacted]"}) == {"content": []}
+
+
 def test_a_result_too_large_for_rules_is_not_shown_to_them() -> None:
     small = {"content": []}
     assert mcp_results.shown_to_policy(small, 20) is small

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 from remit.canonical import JsonLimits
@@ -13,7 +14,8 @@ from remit.guard.enforcement import Enforcement
 from remit.protocols import mcp
 from remit.protocols.mcp import McpFault, McpMessage, MessageKind, read_message
 
-_INITIALIZE_AGAIN = "remit-initialize"
+_INITIALIZE_AGAIN = f"remit-{secrets.token_hex(12)}"
+"""An id that no client can take for its own."""
 _TOOLS_CHANGED = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'
 
 

@@ -8,6 +8,7 @@ directions: what the client asks of the server, and what the server asks of the 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -210,8 +211,8 @@ class McpGate:
         params: dict[str, Any] = {}
         if message.stands_alone:
             params["_meta"] = {k: v for k, v in message.meta.items() if k not in own}
-        for page in range(_MAX_PAGES):
-            request_id = f"remit-tools-{page}"
+        for _ in range(_MAX_PAGES):
+            request_id = f"remit-{secrets.token_hex(12)}"  # that no client can take for its own
             value = {"jsonrpc": "2.0", "id": request_id, "method": TOOL_LIST, "params": params}
             try:
                 answer = await exchange(mcp.encode_message(value), request_id)

@@ -39,6 +39,8 @@ PASSED_TO_SERVER = frozenset(
 )
 """Requests of clients that are no actions: they begin and end things, or list what there is."""
 
+ASKED_OF_CLIENT = frozenset({"sampling/createMessage", "elicitation/create", "roots/list"})
+"""What only a server asks; anything else that it asks is named ``client/METHOD``."""
 PASSED_TO_CLIENT = frozenset({"ping"})
 """Requests of servers that are no actions. All others are asked for in the name of the agent:
 ``sampling/createMessage`` spends its model, ``elicitation/create`` asks its user, ``roots/list``
@@ -108,7 +110,9 @@ def asked_by_server(server: str, method: str, params: Mapping[str, Any]) -> Aske
     if method in PASSED_TO_CLIENT:
         return None
     plain = {name: value for name, value in params.items() if name != "_meta"}
-    action = method_action(server, method)
+    # A rule on what the client asks is no permission for the server to ask the same.
+    asked_of_client = method if method in ASKED_OF_CLIENT else f"client/{method}"
+    action = method_action(server, asked_of_client)
     return Asked(action=action, tool=None, arguments=plain, beside={})
 
 

@@ -128,13 +128,26 @@ def rewritten(before: Mapping[str, Any], after: Mapping[str, Any]) -> Mapping[st
     as text. What was taken out of one must not be left in the other: text beside changed structured
     content becomes its JSON, and structured content beside changed text is left out.
     """
+    after = _well_formed(after)
     if "structuredContent" not in before:
         return after
     if before["structuredContent"] == after.get("structuredContent"):
         left = {name: value for name, value in after.items() if name != "structuredContent"}
         return left if before.get("content") != after.get("content") else after
-    text = json.dumps(after.get("structuredContent"), ensure_ascii=False)
+    if "structuredContent" not in after:
+        return {**after, "content": []}
+    text = json.dumps(after["structuredContent"], ensure_ascii=False)
     return {**after, "content": [{"type": "text", "text": text}]}
+
+
+def _well_formed(after: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A result that clients can read: a mark where the protocol wants an object or a list goes."""
+    found = dict(after)
+    if not isinstance(found.get("structuredContent", {}), dict):
+        del found["structuredContent"]
+    if not isinstance(found.get("content", []), list):
+        found["content"] = []
+    return found
 
 
 def shown_to_policy(result: Mapping[str, Any], size: int) -> Mapping[str, Any] | None:
