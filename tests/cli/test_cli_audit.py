@@ -1,6 +1,7 @@
 """``remit audit`` and ``remit tail``: the log for people, for programs and for outsiders."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -206,6 +207,8 @@ def follow(shop, *arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Where the tests themselves run in the background, interrupts are ignored and inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

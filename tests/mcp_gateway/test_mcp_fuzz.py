@@ -47,7 +47,7 @@ def test_the_fuzzed_relay_notices_a_call_that_nobody_decided(
     """The variant without protection: every request passes as if it were a ping."""
     monkeypatch.setattr(McpGate, "request", passed_on)
     call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"danger"}}'
-    assert relay.feed([call]) == ["reached the server undecided: 'danger'"]
+    assert "reached the server undecided: 'danger'" in relay.feed([call])
 
 
 async def passed_on(gate: object, message: McpMessage, *more: object) -> object:

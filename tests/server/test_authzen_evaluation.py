@@ -305,7 +305,7 @@ async def test_limits_count_and_say_when_to_come_back() -> None:
         second = await pdp.post("evaluation", asked)
         assert second.json["decision"] is False
         assert second.json["context"]["reason"] == "budget"
-        assert 3500 < second.json["context"]["retry_after"] <= 3600
+        assert 0 < second.json["context"]["retry_after"] <= 3600  # the hour by the clock
 
 
 async def test_a_session_brings_its_labels_and_receives_some() -> None:

@@ -39,10 +39,17 @@ class Inspection(Struct, frozen=True):
 
 
 class Inspections:
-    """All entries. A tool that several fit is inspected for all that they name."""
+    """All entries. A tool that several fit is inspected for all that they name. Read-only."""
+
+    __slots__ = ("_entries",)
 
     def __init__(self, entries: Iterable[Inspection] = ()) -> None:
-        self.entries = tuple(entries)
+        self._entries = tuple(entries)
+
+    @property
+    def entries(self) -> tuple[Inspection, ...]:
+        """The entries, in the order of the documents."""
+        return self._entries
 
     def arguments(self, tool: str) -> TextInspector | None:
         """What looks into the arguments of a tool; None: nothing does."""
@@ -56,7 +63,7 @@ class Inspections:
         name = text.name(tool)
         fit = [
             entry
-            for entry in self.entries
+            for entry in self._entries
             if any(patterns.matches(pattern, name) for pattern in entry.tools)
         ]
         kinds = frozenset[str]().union(*(getattr(entry, part) for entry in fit))

@@ -244,7 +244,12 @@ def ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
         StoreError: it belongs to something else, or the disk cannot hold a write-ahead log.
         sqlite3.Error: SQLite failed.
     """
-    _check_version(connection, path)
+    # In one transaction: another process may be creating the schema at this moment.
+    connection.execute("BEGIN")
+    try:
+        _check_version(connection, path)
+    finally:
+        connection.execute("ROLLBACK")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise StoreError(
