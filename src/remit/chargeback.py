@@ -13,6 +13,7 @@ from remit.tallying import Consumer, consumer
 
 Split: TypeAlias = Literal["team", "agent", "user", "model", "tool"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+_BY_WORD: dict[str, Split] = {each: each for each in SPLITS}
 Per: TypeAlias = Literal["day", "month"]
 COLUMNS = (
     "period",
@@ -90,7 +91,7 @@ def split_words(written: str) -> tuple[Split, ...]:
     """
     found: list[Split] = []
     for word in filter(None, (part.strip() for part in written.split(","))):
-        known = next((split for split in SPLITS if split == word), None)
+        known = _BY_WORD.get(word)
         if known is None:
             raise ValueError(f"usage can be split by {', '.join(SPLITS)}, not by {word!r}")
         if known not in found:
