@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from remit.audit.record import RecordedHold
 from remit.budgets import cells
 from remit.budgets.cells import Cell, Held, Shortage
-from remit.budgets.limits import Line, Takes, written
+from remit.budgets.limits import Line, Takes, line, written
 from remit.charging import in_record
 from remit.errors import InvalidArgument, ObligationError
 from remit.fulfilment import Ruling, adjusted, denied
@@ -56,9 +56,9 @@ def informed(facts: Facts, view: Snapshot, policies: PolicySet, request: AccessR
         left = found.setdefault(budget.id, {})
         for scope in policies.meter.scopes(budget, request, facts.session):
             for limit in budget.limits:
-                line = Line(budget, limit, scope)
-                place = cells.key(line, facts.now)
-                cell = cells.opened(line, facts.now, view.cell(place[0]), place)
+                one = line(budget, limit, scope)
+                place = cells.key(one, facts.now)
+                cell = cells.opened(one, facts.now, view.cell(place[0]), place)
                 rest = cells.balance(cell, facts.now).remaining
                 left[limit.measure] = min(rest, left.get(limit.measure, rest))
     return replace(facts, remaining=found)
@@ -254,17 +254,16 @@ def recorded_holds(found: Bill, now: int) -> tuple[RecordedHold, ...]:
     """What a bill holds, as a record says it."""
     holds = []
     for each in found.held:
-        stands = cells.balance(each.before, now)
         holds.append(
             RecordedHold(
                 amount=each.hold.amount,
                 cell=each.hold.cell,
                 ends=in_record(each.cell.ends),
                 length=each.cell.length // 1000,
-                limit=cells.balance(each.cell, now).limit,
+                limit=cells.limit_of(each.cell, now),
                 raised=is_raised(each),
                 slot=each.hold.slot // 1000,
-                used=stands.spent + stands.held,
+                used=each.stood.spent + each.stood.held,
             )
         )
     return tuple(holds)

@@ -82,12 +82,17 @@ class Balance(NamedTuple):
 
 def balance(cell: Cell, now: int) -> Balance:
     """What counts at ``now``."""
-    spent = held = 0
-    for each in live(cell, now):
-        spent += each.spent
-        held += each.held
-    limit = cell.limit + (cell.raised if now < cell.raised_until else 0)
-    return Balance(limit, spent, held, now < cell.blocked_until)
+    slots = live(cell, now)
+    if len(slots) == 1:
+        spent, held = slots[0].spent, slots[0].held
+    else:
+        spent, held = sum(each.spent for each in slots), sum(each.held for each in slots)
+    return Balance(limit_of(cell, now), spent, held, now < cell.blocked_until)
+
+
+def limit_of(cell: Cell, now: int) -> int:
+    """The limit at ``now``, raised if it is."""
+    return cell.limit + cell.raised if now < cell.raised_until else cell.limit
 
 
 def live(cell: Cell, now: int) -> Sequence[Slot]:
@@ -143,6 +148,8 @@ class Held(NamedTuple):
     before: Cell
     cell: Cell
     hold: Hold
+    stood: Balance
+    """Without the action."""
 
 
 class Shortage(NamedTuple):
@@ -179,7 +186,7 @@ def take(
         wanted = _wanted(line, takes, stands)
         if stands.blocked or stands.spent + stands.held + wanted > stands.limit:
             short.append(Shortage(line, cell, stands, wanted))
-        taken.append(_taken(line, cell, wanted, now))
+        taken.append(_taken(line, cell, stands, wanted, now))
     return taken, short
 
 
@@ -250,7 +257,7 @@ def _overrun(cell: Cell, hold: Hold, used: int) -> Cell:
     return replace(cell, blocked_until=max(cell.blocked_until, until))
 
 
-def _taken(line: Line, cell: Cell, wanted: int, now: int) -> Held:
+def _taken(line: Line, cell: Cell, stood: Balance, wanted: int, now: int) -> Held:
     """The cell with a new hold, without the slots that do not count any more."""
     if not cell.length:
         place = cell.starts
@@ -264,15 +271,15 @@ def _taken(line: Line, cell: Cell, wanted: int, now: int) -> Held:
         ends = place + slot_width(cell.length) + cell.length
         cell = replace(cell, slots=kept, ends=ends)
     after = _changed(cell, place, held=wanted)
-    return Held(line, cell, after, Hold(cell=cell.key, slot=place, amount=wanted))
+    return Held(line, cell, after, Hold(cell=cell.key, slot=place, amount=wanted), stood)
 
 
 def _changed(cell: Cell, place: int, *, held: int = 0, spent: int = 0) -> Cell:
     """The cell with one slot changed; one that does not count any more has been dropped."""
-    slots = tuple(
+    slots = [
         Slot(each.start, max(0, each.spent + spent), max(0, each.held + held))
         if each.start == place
         else each
         for each in cell.slots
-    )
-    return replace(cell, slots=slots)
+    ]
+    return replace(cell, slots=tuple(slots))

@@ -114,12 +114,14 @@ class Line(NamedTuple):
     limit: Limit
     scope: tuple[str, ...]
     """Values of ``budget.by``, in that order."""
+    series: str
+    """What stays the same from window to window."""
 
-    @property
-    def series(self) -> str:
-        """What stays the same from window to window."""
-        values = "/".join(escaped(value) for value in self.scope)
-        return f"{self.budget.id}/{self.limit.measure}/{values}"
+
+def line(budget: Budget, limit: Limit, scope: tuple[str, ...]) -> Line:
+    """The line of one measure of a budget for a scope."""
+    values = "/".join(escaped(value) for value in scope)
+    return Line(budget, limit, scope, f"{budget.id}/{limit.measure}/{values}")
 
 
 def escaped(word: str) -> str:

@@ -8,7 +8,7 @@ where they never repeat. Pure: rules of time zones are loaded when a policy is.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -49,9 +49,13 @@ def zone(name: str) -> tzinfo:
 
 def window(now: int, per: Period, timezone: str = "UTC") -> Window:
     """The window of a calendar that ``now`` (nanoseconds since the Unix epoch) is in."""
+    return _window_at(now // _SECOND, per, timezone)
+
+
+@lru_cache(maxsize=64)
+def _window_at(second: int, per: Period, timezone: str) -> Window:
     if per == "session":
         return Window(0, FOREVER)
-    second = now // _SECOND
     length = _SECONDS.get(per)
     if length is not None:
         start = second - second % length

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from remit import text
-from remit.budgets.limits import Budget, Line, Takes
+from remit.budgets.limits import Budget, Line, Takes, line
 from remit.errors import InvalidArgument
-from remit.model import AccessRequest, Facts, Principal, RateLimit, Session, Usage
+from remit.model import AccessRequest, Facts, Principal, RateLimit, Session, SessionId, Usage
 from remit.policy import patterns
 from remit.policy.amounts import MOST, AmountError
 from remit.policy.catalogue import Catalogue
@@ -27,10 +27,14 @@ MAX_NAME = 200
 _MEASURED_BY_EDGE = frozenset({"usd", "tokens", "input_tokens", "output_tokens"})
 
 
+_Counted: TypeAlias = tuple[Principal, str, SessionId, SessionId, str | None]
+"""What decides which lines a request counts against: who, tool, session, task and model."""
+
+
 class Meter:
     """The limits, costs and prices of one policy set."""
 
-    __slots__ = ("_catalogue", "_constants", "_costs", "_kept", "_limits", "_prices")
+    __slots__ = ("_catalogue", "_constants", "_costs", "_kept", "_limits", "_lines", "_prices")
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Meter:
         self._catalogue = catalogue
         self._constants = constants
         self._kept: dict[str, tuple[Budget, ...]] = {}
+        self._lines: dict[_Counted, tuple[Line, ...]] = {}
 
     @property
     def rates(self) -> tuple[RateLimit, ...]:
@@ -92,15 +97,27 @@ class Meter:
         """
         if not self.budgets:
             return ()
-        name = text.name(request.action.name)
+        model = None if request.estimate is None else request.estimate.model
+        task = session.task or session.id
+        asked = (request.principal, request.action.name, request.session, task, model)
+        found = self._lines.get(asked)
+        if found is None:
+            found = self._found(request, session)
+            if max(map(len, (request.action.name, request.session, model or ""))) <= MAX_NAME:
+                if len(self._lines) >= MAX_KEPT:
+                    self._lines.clear()
+                self._lines[asked] = found
+        return found
+
+    def _found(self, request: AccessRequest, session: Session) -> tuple[Line, ...]:
         found: dict[str, Line] = {}
-        for budget in self._budgets_of(name):
+        for budget in self._budgets_of(text.name(request.action.name)):
             if not _counts_model(budget, request):
                 continue
             for scope in self.scopes(budget, request, session):
                 for limit in budget.limits:
-                    line = Line(budget, limit, scope)
-                    found[line.series] = line
+                    one = line(budget, limit, scope)
+                    found[one.series] = one
         return tuple(found[series] for series in sorted(found))
 
     def scopes(

@@ -6,6 +6,7 @@ import sqlite3
 
 from remit.budgets.cells import Cell
 from remit.model import ActionId, AdmittedAction, Session, SessionId
+from remit.storage.encoding import encode
 
 REMEMBERED = 8192
 """Rows of each kind kept in memory between transactions; all are dropped when there are more."""
@@ -22,7 +23,7 @@ class UnwrittenRows:
         self.sessions: dict[SessionId, tuple[str, bytes]] = {}
         self.actions: dict[ActionId, tuple[str, str, int, bool, bytes]] = {}
         self.arrivals: dict[str, tuple[str, int]] = {}
-        self.cells: dict[str, tuple[str, str, int, bytes]] = {}
+        self.cells: dict[str, Cell] = {}  # encoded once, however often a commit changes them
         self.memories: dict[str, tuple[str, bytes]] = {}
         self.records: list[tuple[int, int, bytes, bytes, bytes | None, bytes | None]] = []
         self.replies: dict[str, tuple[str, int, bytes, bytes]] = {}
@@ -89,7 +90,7 @@ class UnwrittenRows:
             many(
                 "INSERT INTO cells VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
                 "ends = excluded.ends, body = excluded.body",
-                self.cells.values(),
+                [(key, each.budget, each.ends, encode(each)) for key, each in self.cells.items()],
             )
         if self.memories:
             many(

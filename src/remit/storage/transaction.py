@@ -277,7 +277,7 @@ class SqliteTransaction(SqliteSnapshot):
 
     def put_cell(self, cell: Cell) -> None:
         """Insert or replace a cell of the budget ledger."""
-        self._own.cells[cell.key] = (cell.key, cell.budget, cell.ends, encode(cell))
+        self._own.cells[cell.key] = cell
         self._own_memory.cells[cell.key] = cell
 
     def forget_cells(self, before: int, limit: int) -> int:
