@@ -64,7 +64,7 @@ lock: setup  ## Resolve requirements.lock anew (no index address is written into
 peers: setup  ## What the MCP gateway is tested against, into .peers (tests install it themselves)
 	$(RUN) tests/mcp_gateway/installing.py
 
-bench-peers: setup  ## What `make bench` compares the MCP gateway with, into .bench-peers
+bench-peers: setup  ## What `make bench` compares the gateways with, into .bench-peers
 	$(RUN) benchmarks/peers/installing.py
 
 setup: $(VENV)/.ready

@@ -3,7 +3,7 @@
     python -m benchmarks [decide] [durable] [server] [budgets] [verify] [imports] [flow]
         [forecasts] [inspection] [models] [mcp] [peer]
 
-The MCP gateway's peers run when ``make bench-peers`` has installed them; the peer's part when
+The gateways' peers run when ``make bench-peers`` has installed them; the peer's part when
 ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
 """
 

@@ -15,9 +15,9 @@ import re
 import sys
 import time
 from array import array
-from typing import cast
 from urllib.parse import urlsplit
 
+from benchmarks.connection import Connection
 from benchmarks.load import percentile, run_in_loop
 
 TEXT = b"hello world"
@@ -33,51 +33,7 @@ INITIALIZED = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
 WARM_UP = 0.3
 """Seconds before calls count."""
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 _SESSION = re.compile(rb"\r\nmcp-session-id: *([^\r]+)\r\n", re.IGNORECASE)
-
-
-class Connection(asyncio.Protocol):
-    """One kept connection with one request under way at a time."""
-
-    def __init__(self) -> None:
-        self._received = bytearray()
-        self._waiting: asyncio.Future[tuple[bytes, bytes]] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        end = self._received.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        head = bytes(self._received[: end + 4])
-        length = _LENGTH.search(head)
-        if length is None and _CHUNKED.search(head):
-            if not self._received.endswith(b"\r\n0\r\n\r\n"):
-                return
-            stop = len(self._received)
-        else:
-            stop = end + 4 + (int(length[1]) if length else 0)
-            if len(self._received) < stop:
-                return
-        body = bytes(self._received[end + 4 : stop])
-        del self._received[:stop]
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result((head, body))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(ConnectionResetError("the gateway went away"))
-
-    async def send(self, request: bytes) -> tuple[bytes, bytes]:
-        """Head and body of the response."""
-        self._waiting = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return await self._waiting
 
 
 class Client:

@@ -11,62 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 import time
 from array import array
-from typing import cast
 from urllib.parse import urlsplit
 
+from benchmarks.connection import Connection
 from benchmarks.load import percentile, run_in_loop
 from benchmarks.models_upstream import CHUNKS
 
 WARM_UP = 0.3
 """Seconds before requests count."""
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
-
-
-class Connection(asyncio.Protocol):
-    """One kept connection with one request under way at a time."""
-
-    def __init__(self) -> None:
-        self._received = bytearray()
-        self._waiting: asyncio.Future[bytes] | None = None
-        self.first = 0.0
-        """When the first text of the answer came."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        if not self.first and b"hello" in data:
-            self.first = time.perf_counter()
-        end = self._received.find(b"\r\n\r\n")
-        if end < 0:
-            return
-        length = _LENGTH.search(self._received, 0, end + 2)
-        if length is None:
-            if not self._received.endswith(b"\r\n0\r\n\r\n"):
-                return
-        elif len(self._received) < end + 4 + int(length[1]):
-            return
-        answer = bytes(self._received)
-        self._received.clear()
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(answer)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(ConnectionResetError("the gateway went away"))
-
-    async def send(self, request: bytes) -> bytes:
-        """The response."""
-        self._waiting = asyncio.get_running_loop().create_future()
-        self.first = 0.0
-        self._transport.write(request)
-        return await self._waiting
 
 
 async def run(
@@ -99,7 +54,7 @@ async def run(
     counts = [0]
     clock = time.perf_counter
     loop = asyncio.get_running_loop()
-    everyone = [Connection() for _ in range(clients)]
+    everyone = [Connection(first=b"hello") for _ in range(clients)]
     for connection in everyone:
         await loop.create_connection(
             lambda made=connection: made,  # type: ignore[misc]
@@ -111,12 +66,12 @@ async def run(
 
     async def work(connection: Connection) -> None:
         while (begun := clock()) < end:
-            answer = await connection.send(request)
+            head, answer = await connection.send(request)
             counts[0] += 1
-            if not answer.startswith(b"HTTP/1.1 200") or answer.count(b"hello ") < CHUNKS:
-                raise RuntimeError(answer[:2000].decode())
-            if begun >= counted:
-                spent.append(clock() - begun)
+            if not head.startswith(b"HTTP/1.1 200") or answer.count(b"hello ") < CHUNKS:
+                raise RuntimeError((head + answer[:2000]).decode())
+            if (ended := clock()) >= counted:
+                spent.append(ended - begun)
                 first.append(connection.first - begun)
 
     await asyncio.gather(*map(work, everyone))

@@ -16,18 +16,30 @@ PASSED_ON = ("Accept", "Content-Type", "MCP-Protocol-Version", "Mcp-Session-Id")
 
 
 def application(upstream: str) -> web.Application:
-    """A proxy that reads each request as JSON and passes it on."""
+    """A proxy that reads each request as JSON and passes it on; what is streamed it streams.
+
+    Args:
+        upstream: scheme, host and port; requests keep their path.
+    """
     session = web.AppKey("session", aiohttp.ClientSession)
 
-    async def relay(request: web.Request) -> web.Response:
+    async def relay(request: web.Request) -> web.StreamResponse:
         body = await request.read()
         if body:
             json.loads(body)
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-        client = request.app[session]
-        async with client.request(request.method, upstream, data=body, headers=headers) as answer:
+        client, url = request.app[session], upstream + request.path
+        async with client.request(request.method, url, data=body, headers=headers) as answer:
             said = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers}
-            return web.Response(body=await answer.read(), status=answer.status, headers=said)
+            if answer.content_type != "text/event-stream":
+                content = await answer.read()
+                return web.Response(body=content, status=answer.status, headers=said)
+            response = web.StreamResponse(status=answer.status, headers=said)
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response
 
     async def start(app: web.Application) -> None:
         app[session] = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
