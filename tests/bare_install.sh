@@ -19,12 +19,13 @@ import remit
 # What needs an extra, and may ask for it. Everything else must import without.
 EXTRAS = ("remit.server", "remit.api", "remit.telemetry", "remit.identity.", "remit.webhooks.")
 # The gateways of a server; what `remit wrap` needs imports without.
-EXTRAS += ("remit.gateway.hosted", "remit.gateway.llm")
+EXTRAS += ("remit.gateway.hosted", "remit.gateway.llm", "remit.gateway.legacy")
+EXTRAS += ("remit.protocols.graphql", "remit.protocols.http")
 EXTRAS += tuple(
     f"remit.gateway.mcp_{part}"
     for part in ("answers", "bridge", "http", "peers", "pump", "relay", "sessions", "upstream")
 )
-MODULES = {"aiohttp", "biscuit_auth", "joserfc", "opentelemetry", "prometheus_client", "uvloop"}
+MODULES = {"aiohttp", "biscuit_auth", "graphql", "joserfc", "opentelemetry", "prometheus_client", "uvloop"}
 
 imported, left_out = 0, []
 for module in pkgutil.walk_packages(remit.__path__, "remit.", onerror=lambda name: None):
