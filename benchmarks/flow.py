@@ -27,7 +27,7 @@ def run() -> None:
     print("\nwhere values come from: observe(result), then flows(args.body, untrusted)")
     chance = random.Random(7)
     before = say(Memory(), "Please send the report to ada@corp.example")
-    for name, size in (("1 KB", 10**3), ("100 KB", 10**5), ("10 MB", 10**7)):
+    for name, size in (("1 KB", 10**3), ("100 KB", 10**5), ("1 MB", 10**6), ("10 MB", 10**7)):
         result = mails(chance, size)
         spent = min(_observed(before, result) for _ in range(5))
         rate = spent * 1e3 / (size / 1e6)

@@ -32,6 +32,12 @@ def test_a_sign_finds_its_example_and_not_its_counter_example(sign: Sign) -> Non
     assert sign.id not in found(sign.counter)
 
 
+def test_a_password_in_a_url_is_found_whoever_the_user_is_and_however_it_begins() -> None:
+    user, password = "inventory_service_account", "7Lp2vTk9Xw5Rt"
+    assert "connection-string" in found(f"postgres://{user}:{password}@db.internal/shop")
+    assert "connection-string" in found(f"see http://a:b and amqp://bot:{password}@queue:5672")
+
+
 def test_ids_are_unique_and_kinds_are_known() -> None:
     assert len({sign.id for sign in SIGNS}) == len(SIGNS)
     assert {sign.kind for sign in SIGNS} == set(INSPECTABLE) < set(KINDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 import string
 import unicodedata
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from urllib.parse import quote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit.provenance import digests, memory
+from remit.provenance import digests, memory, wide
 from remit.provenance.forms import digest, identity
 from remit.provenance.grounding import Provenance, recalled, stored
 from remit.provenance.memory import Memory, join, say
@@ -21,6 +22,9 @@ NAMES = st.text(string.ascii_lowercase, min_size=4, max_size=12)
 ADDRESSES = st.builds("{}@{}.example".format, NAMES, NAMES)
 WORDS = st.text(string.ascii_lowercase + "äéß", min_size=2, max_size=9)
 SENTENCES = st.lists(WORDS, min_size=5, max_size=12).map(" ".join)
+BOUND = wide.BLOCK + wide.DENSE - 1
+"""Letters in a row that make a copy of what stands at the beginning of a text."""
+LONG = SENTENCES.filter(lambda s: len(s.replace(" ", "")) >= BOUND)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | SENTENCES | ADDRESSES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
@@ -60,11 +64,24 @@ def test_an_encoded_address_keeps_its_label(address, encoding):
     assert not known.from_trusted(written)
 
 
-@given(SENTENCES, st.sampled_from(sorted(ENCODINGS)))
+@given(LONG, st.sampled_from(sorted(ENCODINGS)))
 def test_an_encoded_sentence_keeps_its_label(sentence, encoding):
     # The label that nothing is but what carries it, so that only carrying counts here.
     known = knows("What is new?", sentence, fields=Fields(labels=("confidential",)))
     assert any(known._carries(part, "confidential") for part in [ENCODINGS[encoding](sentence)])
+
+
+@given(st.integers(0, 60_000), st.integers(0, 9_999))
+def test_a_copy_from_anywhere_in_a_long_text_keeps_its_label(place, seed):
+    """What the bound promises: so many letters in a row, wherever they stood."""
+    chance = random.Random(seed)
+    letters = "".join(chance.choices(string.ascii_lowercase, k=70_000))
+    apart = " ".join(letters[at : at + 7] for at in range(0, len(letters), 7))
+    known = knows("What is new?", apart, fields=Fields(labels=("confidential",)))
+    length = BOUND if place + BOUND < wide.BEGINNING else wide.BLOCK + wide.SPARSE - 1
+    copy = letters[place : place + length]
+    assert known._carries(f"So: {copy[:9].upper()}-{copy[9:]}!", "confidential")
+    assert not known._carries("".join(chance.choices(string.ascii_lowercase, k=40)), "confidential")
 
 
 @given(ADDRESSES, st.integers(2, 4))
@@ -82,9 +99,7 @@ def test_what_is_remembered_of_a_label_never_shrinks(results, said):
         before, seen = seen, observe(seen, result, {}, UNTRUSTED)
         assert set(before.seen) <= set(seen.seen)
         for label, runs in before.seen.items():
-            for run in runs:
-                for mark in digests.split(run):
-                    assert digests.holds(seen.seen[label], mark)
+            assert digests.split(runs) <= digests.split(seen.seen[label])
 
 
 @given(st.lists(JSON, max_size=4), st.lists(JSON, max_size=4), SENTENCES, JSON)
@@ -131,7 +146,7 @@ def test_sets_of_digests_are_bounded_and_hold_the_newest(items, most):
     runs: digests.Runs = ()
     forgot = False
     for item in items:
-        runs, lost = digests.add(runs, [item], most)
+        runs, lost = digests.add(runs, {int.from_bytes(item, "little")}, most)
         forgot = forgot or lost
         assert digests.count(runs) <= most
         assert digests.holds(runs, item) or lost

@@ -123,7 +123,7 @@ SECRETS: tuple[Sign, ...] = (
         kind="secret",
         catches="Stripe: `sk_live_`, `rk_live_` and those for tests; `whsec_`",
         pattern="(?:[sr]k_(?:live|test)_|whsec_)[0-9A-Za-z]{16,}",
-        trigger="[sr]k_(?:live|test)_|whsec_",
+        trigger="(?:[sr]k_(?:live|test)_|whsec_)[0-9A-Za-z]{4}",
         example="sk_test_" + "4eC39HqLyjWDarjtT1zdp7dc",
         counter="pk_test_" + "4eC39HqLyjWDarjtT1zdp7dc",
         together=True,
@@ -220,7 +220,7 @@ SECRETS: tuple[Sign, ...] = (
         kind="secret",
         catches="A URL with a password: `postgres://user:password@host`",
         pattern="[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\\s:/@\"'<>]{0,64}:([^\\s:/@\"'<>]{3,128})@[A-Za-z0-9]",
-        trigger="://[^\\s:/@]{0,16}:[^/0-9]",
+        trigger="://[^\\s:/@]*:[^\\s:/@]+@",
         example="postgres://shop:" + "vT7kq2Lp@db.internal/shop",
         counter="postgres://shop:${PASSWORD}@db.internal/shop",
         check=is_password,
@@ -234,7 +234,7 @@ SECRETS: tuple[Sign, ...] = (
             "(?i)authorization[\"']?\\s{0,3}[:=]\\s{0,3}[\"']?(?:bearer|basic|token)\\s{1,3}"
             "([A-Za-z0-9._~+/-]{16,}=*)"
         ),
-        trigger="(?i)authorization",
+        trigger="(?i)authorization[\"']?\\s*[:=]\\s*[\"']?(?:bearer|basic|token)",
         example="Authorization: Bearer " + _LETTERS[:32],
         counter="Authorization: Bearer $TOKEN",
         check=is_password,

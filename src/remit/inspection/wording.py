@@ -155,7 +155,8 @@ HIDDEN: tuple[Sign, ...] = (
         "|[\\x{370}-\\x{3ff}\\x{400}-\\x{52f}\\x{13a0}-\\x{13ff}]+[A-Za-z]",
         "p\u0430ypal",
         "\u0441\u043b\u043e\u0432\u043e word",
-        trigger="[\\x{370}-\\x{52f}\\x{13a0}-\\x{13ff}]",
+        trigger="[A-Za-z][\\x{370}-\\x{52f}\\x{13a0}-\\x{13ff}]"
+        "|[\\x{370}-\\x{52f}\\x{13a0}-\\x{13ff}][A-Za-z]",
     ),
     _sign(
         "hidden-text",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import TypeAlias
 
 from remit.provenance.forms import DIGEST
@@ -14,29 +14,51 @@ Runs: TypeAlias = tuple[bytes, ...]
 """Digests laid end to end, sorted as little-endian numbers, in a few runs: larger ones first."""
 
 
+SEARCH = 16
+"""Numbers that are looked at in the time of one search."""
+
+
 def holds(runs: Runs, wanted: bytes) -> bool:
     """Whether a digest is in the set: a binary search in each run."""
-    number = int.from_bytes(wanted, "little")
+    number = as_number(wanted)
+    return any(_holds(_numbers(run), number) for run in runs)
+
+
+def as_number(one: bytes) -> int:
+    """A digest as the number that sets of digests hold."""
+    return int.from_bytes(one, "little")
+
+
+def _holds(numbers: Sequence[int], number: int) -> bool:
+    place = bisect_left(numbers, number)
+    return place < len(numbers) and numbers[place] == number
+
+
+def meets(runs: Runs, wanted: Set[int]) -> bool:
+    """Whether one of some digests, as numbers, is in the set."""
     for run in runs:
         numbers = _numbers(run)
-        place = bisect_left(numbers, number)
-        if place < len(numbers) and numbers[place] == number:
+        # Looking at every number of a run once is quicker than many searches in it.
+        if len(wanted) * SEARCH > len(numbers):
+            if not wanted.isdisjoint(numbers):
+                return True
+        elif any(_holds(numbers, number) for number in wanted):
             return True
     return False
 
 
-def add(runs: Runs, digests: Iterable[bytes], most: int) -> tuple[Runs, bool]:
+def add(runs: Runs, digests: Set[int], most: int) -> tuple[Runs, bool]:
     """The set with more digests, and whether something had to be forgotten for them.
 
     What is forgotten are the largest runs, which are the oldest. A set holds ``most`` at most.
     """
-    new = {int.from_bytes(each, "little") for each in digests}
-    if not new:
+    if not digests:
         return runs, False
-    kept = [*runs, _run(new)]
+    kept = [*runs, _run(digests)]
     while len(kept) > 1 and len(kept[-2]) < 2 * len(kept[-1]):
         last, other = kept.pop(), kept.pop()
-        kept.append(_run({*_numbers(last), *_numbers(other)}))
+        # Two sorted runs: sorting sees that, and merges them.
+        kept.append(_run(dict.fromkeys([*_numbers(other), *_numbers(last)])))
     forgot = False
     while len(kept) > 1 and count(tuple(kept)) > most:
         kept.pop(0)
@@ -47,9 +69,9 @@ def add(runs: Runs, digests: Iterable[bytes], most: int) -> tuple[Runs, bool]:
     return tuple(kept), forgot
 
 
-def split(run: bytes) -> Iterator[bytes]:
-    """The digests of one run."""
-    return (run[start : start + DIGEST] for start in range(0, len(run), DIGEST))
+def split(runs: Runs) -> set[int]:
+    """The digests of a set, as numbers."""
+    return {number for run in runs for number in _numbers(run)}
 
 
 def count(runs: Runs) -> int:
@@ -57,7 +79,7 @@ def count(runs: Runs) -> int:
     return sum(map(len, runs)) // DIGEST
 
 
-def _run(numbers: set[int]) -> bytes:
+def _run(numbers: Iterable[int]) -> bytes:
     laid = array("Q", sorted(numbers))
     if sys.byteorder != "little":  # pragma: no cover (runs are little-endian everywhere)
         laid.byteswap()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -36,8 +37,15 @@ def digest(form: str) -> bytes:
     return blake2b(form.encode("utf-8", "surrogatepass"), digest_size=DIGEST).digest()
 
 
+def numbered(form: bytes) -> int:
+    """The digest of bytes, as the number that a set of digests holds."""
+    return int.from_bytes(blake2b(form, digest_size=DIGEST).digest(), "little")
+
+
 def exact(value: str) -> str:
     """The exact form of a string: NFKC, case-folded, no blanks at its ends."""
+    if value.isascii():
+        return value.lower().strip()
     return text.normal(text.normal(value).casefold()).strip()
 
 
@@ -82,6 +90,7 @@ def is_plain(form: str) -> bool:
     )
 
 
+@lru_cache(maxsize=1024)
 def identity(value: str) -> str:
     """The form under which a whole value is compared exactly.
 

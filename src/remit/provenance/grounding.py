@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from remit.provenance import derivation, lexicon, request, wide
-from remit.provenance.digests import holds
+from remit.provenance.digests import holds, meets
 from remit.provenance.forms import MAX_WORDS, decimal, digest, identity, leaf_form, words
 from remit.provenance.lexicon import listed
 from remit.provenance.memory import Memory, Thing
@@ -182,9 +182,7 @@ class Provenance:
         if not runs:
             return False
         written = leaf if isinstance(leaf, str) else decimal(leaf) or ""
-        return any(
-            holds(runs, mark) for reading in wide.readings(written) for mark in wide.marks(reading)
-        )
+        return any(meets(runs, wide.traces(reading)) for reading in wide.readings(written))
 
     # Records
 

@@ -82,15 +82,12 @@ def join(memory: Memory, other: Memory) -> Memory:
     return add(
         memory,
         Sighting(
-            trusted={each for run in other.trusted for each in digests.split(run)},
+            trusted=digests.split(other.trusted),
             records=list(other.records),
             numbers=list(other.numbers),
             pointed=[],
             orders=Orders(),
-            labelled={
-                label: {each for run in runs for each in digests.split(run)}
-                for label, runs in other.seen.items()
-            },
+            labelled={label: digests.split(runs) for label, runs in other.seen.items()},
             cut=set(other.overflown),
         ),
     )
@@ -101,12 +98,12 @@ class Sighting:
 
     def __init__(
         self,
-        trusted: set[bytes] | None = None,
+        trusted: set[int] | None = None,
         records: list[Thing] | None = None,
         numbers: list[str] | None = None,
         pointed: list[str] | None = None,
         orders: Orders | None = None,
-        labelled: dict[str, set[bytes]] | None = None,
+        labelled: dict[str, set[int]] | None = None,
         cut: set[str] | None = None,
     ) -> None:
         self.trusted = trusted or set()

@@ -38,6 +38,10 @@ _WRITTEN = re.compile(
     re.IGNORECASE,
 )
 _CLOCK = re.compile(r"\b(\d{1,2}):(\d{2})(?::\d{2})?\s?(am|pm)?\b|\b(\d{1,2})\s?(am|pm)\b", re.I)
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::\d\d)?)?")
+_DIGIT = re.compile(r"\d")
+LONGEST = 64
+"""Most characters of a date with a time."""
 _SMALL = {
     word: count
     for count, word in enumerate(
@@ -120,6 +124,10 @@ def _time(match: re.Match[str]) -> str:
 
 def instant(text: str) -> tuple[str, str | None] | None:
     """Date and time of a string that is nothing but those; the time may be missing."""
+    if (stamp := _STAMP.fullmatch(text)) is not None:
+        return stamp[1], stamp[2]
+    if len(text) > LONGEST or _DIGIT.search(text) is None:
+        return None
     found = moments(text)
     if found.rest.replace("T", "").strip() or len(found.dates) != 1 or len(found.times) > 1:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -11,22 +12,30 @@ from msgspec import Struct
 
 from remit import text
 from remit.provenance import lexicon, request
+from remit.provenance.digests import as_number
 from remit.provenance.forms import MAX_WORDS, decimal, digest, identity, leaf_form, words
 from remit.provenance.lexicon import listed
 from remit.provenance.memory import Memory, Orders, Sighting, Thing, add
 from remit.provenance.moments import instant
 from remit.provenance.request import UserWords, person, superlative
-from remit.provenance.wide import marks
+from remit.provenance.wide import marks, whole
 
 MAX_LEAVES = 20_000
 """Values of one result that are read; the labels of the rest count as overflown."""
 MAX_TEXT = 32_768
-"""Characters of one result that are read; what is behind them counts as forgotten."""
+"""Characters of one result that are read closely; what is behind them counts as forgotten."""
+MAX_MARKED = 131_072
+"""Characters of one result of which copies are recognised."""
+MAX_PROSE = 8_192
+"""Characters of one trusted text, phrases of which are trusted."""
+SHORT = 64
+"""Characters up to which a value is remembered by itself; longer ones of a result together."""
 MAX_ORDERS = 4_096
 MAX_COMPARED = 1_000
 """Most records of a list among which the largest and so on are found."""
 MAX_DEPTH = 24
 
+_LEAF = str | int | float
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _NAMING = listed(
     "name title subject filename label topic id key number code url path link slug username "
@@ -75,14 +84,14 @@ def _is_pointed(arguments: Any, said: UserWords) -> bool:
 
 
 def _flat(value: Any) -> Iterable[Any]:
-    if isinstance(value, Mapping):
-        for each in value.values():
-            yield from _flat(each)
+    if isinstance(value, _LEAF):
+        yield value
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _flat(each)
-    else:
-        yield value
+    elif value is not None:
+        for each in value.values():
+            yield from _flat(each)
 
 
 class _ResultReader:
@@ -93,34 +102,54 @@ class _ResultReader:
         self._seen = Sighting()
         self._left = MAX_LEAVES
         self._room = MAX_TEXT
+        self._texts: dict[tuple[str, ...], list[str]] = {}
+        self._unmarked = MAX_MARKED
 
     def read(self, result: Any) -> Sighting:
         if isinstance(result, str):
             result = _parsed(result)
         self._walk(result, ("result",), self._fields.labels, self._pointed)
+        for labels, texts in self._texts.items():
+            self._remember(marks("\n".join(texts)), labels)
         return self._seen
 
     def _walk(
         self, value: Any, path: tuple[str, ...], labels: tuple[str, ...], pointed: bool
     ) -> None:
-        labels = self._fields.by_path.get(".".join(path), labels)
+        labels = self._labels(path, labels)
         if self._left <= 0 or self._room <= 0 or len(path) > MAX_DEPTH:
-            self._seen.cut |= set(labels)
-        elif isinstance(value, Mapping):
+            self._skim(value, labels)
+        elif isinstance(value, _LEAF):
+            if not isinstance(value, bool):
+                self._left -= 1
+                self._leaf(value, path, labels, pointed)
+        elif isinstance(value, list | tuple):
+            self._extremes(value)
+            for at, each in enumerate(value):
+                if self._room <= 0:
+                    self._skim(value[at:], labels)
+                    break
+                self._walk(each, (*path, "*"), labels, pointed)
+        elif value is not None:
             pointed = self._record(value, path, labels) or pointed
             for key, each in value.items():
                 self._key(key, path, labels)
                 self._walk(each, (*path, key), labels, pointed)
-        elif isinstance(value, list | tuple):
-            self._extremes(value)
-            for each in value:
-                self._walk(each, (*path, "*"), labels, pointed)
-                if self._room <= 0:
-                    self._seen.cut |= set(labels)
-                    break
-        elif value is not None and not isinstance(value, bool):
-            self._left -= 1
-            self._leaf(value, path, labels, pointed)
+
+    def _labels(self, path: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
+        by_path = self._fields.by_path
+        return by_path.get(".".join(path), labels) if by_path else labels
+
+    def _skim(self, value: Any, labels: tuple[str, ...]) -> None:
+        """Remember texts of what is not read closely any more, under every label it may have."""
+        every = {*labels, *(each for given in self._fields.by_path.values() for each in given)}
+        labels = tuple(sorted(every))
+        self._seen.cut |= every
+        for each in _flat(value) if labels else ():
+            if self._unmarked <= 0:
+                break
+            if isinstance(each, str):
+                self._keep(each, labels)
 
     def _key(self, key: str, path: tuple[str, ...], labels: tuple[str, ...]) -> None:
         """Keys that are data, such as the addresses that a file is shared with."""
@@ -148,23 +177,31 @@ class _ResultReader:
             numeral = decimal(value)
             if numeral is not None:
                 self._seen.numbers.append(numeral)
-                self._seen.trusted.add(digest(f"n:{numeral}"))
+                self._seen.trusted.add(as_number(digest(f"n:{numeral}")))
             return
         form = identity(value)
-        self._seen.trusted.add(digest(form))
+        self._seen.trusted.add(as_number(digest(form)))
         if form.startswith("n:"):
             self._seen.numbers.append(form[2:])
         elif not _is_bare(value):
-            found = request.read(value[: self._room])
-            self._seen.trusted |= found.forms
+            found = request.read(value[: min(self._room, MAX_PROSE)])
+            self._seen.trusted |= set(map(as_number, found.forms))
             self._seen.numbers += sorted(found.numbers)
 
     def _mark(self, value: Any, labels: tuple[str, ...]) -> None:
         written = value if isinstance(value, str) else decimal(value) or ""
         if len(written) > self._room:
             self._seen.cut |= set(labels)
-        written = written[: self._room]
-        found = marks(written)
+        if len(written) <= SHORT and (mark := whole(written)) is not None:
+            self._remember({mark}, labels)
+        self._keep(written, labels)
+
+    def _keep(self, written: str, labels: tuple[str, ...]) -> None:
+        """Keep a text for when all of the result is marked."""
+        self._texts.setdefault(labels, []).append(written[: self._unmarked])
+        self._unmarked -= len(written)
+
+    def _remember(self, found: set[int], labels: tuple[str, ...]) -> None:
         for label in labels:
             self._seen.labelled.setdefault(label, set()).update(found)
 
@@ -174,9 +211,10 @@ class _ResultReader:
             numeral = decimal(value)
             self._seen.pointed += [] if numeral is None else [numeral]
             return
-        found = request.read(value[: self._room])
-        self._seen.pointed += sorted({*found.numbers, *found.dates, *found.times})
+        value = value[: max(self._room, 0)]
+        self._seen.pointed += request.figures(value)
         if self._said.delegates:
+            found = request.read(value)
             before = self._seen.orders
             names = sorted(before.names | found.names)[:MAX_ORDERS]
             self._seen.orders = Orders(
@@ -215,31 +253,32 @@ class _ResultReader:
         self, value: Any, path: tuple[str, ...], labels: tuple[str, ...], depth: int
     ) -> Iterable[tuple[Any, str, bool]]:
         """Platform-set values in a field of a record, with whether others only claim them."""
-        labels = self._fields.by_path.get(".".join(path), labels)
-        if isinstance(value, Mapping):
-            if depth < 2:
-                for key, each in value.items():
-                    if not key.isidentifier() and _fits(self._fields.platform, path):
-                        yield key, path[-1], _fits(self._fields.claimed, path)
-                    yield from self._leaves(each, (*path, key), labels, depth + 1)
+        labels = self._labels(path, labels)
+        if isinstance(value, _LEAF):
+            claimed = bool(labels) and _fits(self._fields.claimed, path)
+            platform = not labels or claimed or _fits(self._fields.platform, path)
+            if platform and not isinstance(value, bool) and _is_bare(value):
+                yield value, path[-1], claimed
         elif isinstance(value, list | tuple):
             for each in value[:64]:
                 yield from self._leaves(each, (*path, "*"), labels, depth + 1)
-        elif value is not None and not isinstance(value, bool) and _is_bare(value):
-            claimed = bool(labels) and _fits(self._fields.claimed, path)
-            if not labels or self._is_platform(value, path) or claimed:
-                yield value, path[-1], claimed
+        elif value is not None and depth < 2:
+            for key, each in value.items():
+                if not key.isidentifier() and _fits(self._fields.platform, path):
+                    yield key, path[-1], _fits(self._fields.claimed, path)
+                yield from self._leaves(each, (*path, key), labels, depth + 1)
 
     def _names(self, key: str, value: Any) -> set[bytes]:
         """Digests of what a field says the record may be called."""
-        parts = {part.lower() for part in _TOKEN.findall(key)}
-        if isinstance(value, str) and parts & _NAMING and len(value) <= 200:
+        parts = _parts(key)
+        if isinstance(value, str) and not _NAMING.isdisjoint(parts) and len(value) <= 200:
             bare = _PREFIX.sub("", value)
             called = {bare, _EXTENSION.sub("", bare)}
             found = {identity(each) for each in called}
             found |= {f"w:{' '.join(words(each))}" for each in called}
             return {digest(each) for each in found if _tells(each)}
-        if isinstance(value, int | float) and not isinstance(value, bool) and parts & _MONEY:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and not _MONEY.isdisjoint(parts):
             return {digest(f"money:{decimal(value)}")}
         return set()
 
@@ -251,14 +290,12 @@ class _ResultReader:
         if len(records) < len(items):
             return
         for key in records[0]:
-            wanted = {part.lower() for part in _TOKEN.findall(key)} & _MEASURES
+            wanted = _MEASURES.intersection(_parts(key))
+            if not wanted:
+                continue
             measured = [(_measure(each.get(key)), each) for each in records]
             known = [(size, each) for size, each in measured if size is not None]
-            if (
-                wanted
-                and len(known) == len(records)
-                and len({type(size) for size, _ in known}) == 1
-            ):
+            if len(known) == len(records) and len({type(size) for size, _ in known}) == 1:
                 ordered = sorted(known, key=lambda pair: pair[0])
                 for end, (size, record) in (("min", ordered[0]), ("max", ordered[-1])):
                     if sum(other == size for other, _ in known) == 1:
@@ -285,20 +322,33 @@ def _parsed(value: str) -> Any:
 
 def _fits(patterns: tuple[str, ...], path: tuple[str, ...]) -> bool:
     """Whether the innermost name in the path fits a pattern."""
-    name = next((part for part in reversed(path) if part != "*"), "")
+    for part in reversed(path):
+        if part != "*":
+            return _fits_name(patterns, part)
+    return False
+
+
+@lru_cache(maxsize=1024)
+def _fits_name(patterns: tuple[str, ...], name: str) -> bool:
     name = text.name(name)
     return any(text.matches(pattern, name) for pattern in patterns)
+
+
+@lru_cache(maxsize=1024)
+def _parts(key: str) -> tuple[str, ...]:
+    """The words of a field's name."""
+    return tuple(part.lower() for part in _TOKEN.findall(key))
 
 
 def _is_bare(value: Any) -> bool:
     """Whether a value is an identifier, number, address or date, and no prose."""
     if not isinstance(value, str):
         return isinstance(value, int | float)
-    return len(value) <= 200 and (len(value.split()) <= 1 or instant(value) is not None)
+    return len(value) <= 200 and (len(value.split(None, 1)) <= 1 or instant(value) is not None)
 
 
 def _is_id(key: str, value: Any) -> bool:
-    parts = [part.lower() for part in _TOKEN.findall(key)]
+    parts = _parts(key)
     return (
         bool(parts)
         and parts[-1] in ("id", "uid", "uuid", "key", "number")

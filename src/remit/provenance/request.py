@@ -105,6 +105,14 @@ def read(text: str) -> UserWords:
     )
 
 
+def figures(text: str) -> list[str]:
+    """The numbers, dates and times in a text, in the forms that ``read`` gives them."""
+    time = moments(text)
+    found = {form for each in _NUMERAL.findall(time.rest) if (form := number(each)) is not None}
+    found |= {str(_COUNTS.index(word) + 1) for word in words(time.rest) if word in _COUNTS}
+    return sorted(found | time.dates | time.times)
+
+
 def _values(text: str, rest: str) -> set[str]:
     """The forms of every value in the text: identifiers, numbers, what stands in quotes."""
     found = {identity(piece) for piece in chunks(text)}
