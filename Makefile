@@ -10,7 +10,7 @@ PURE_TESTS := tests/policy tests/provenance tests/audit tests/protocols tests/id
   governor_stops model obligations observation outlook sessions signing stops text))
 PURE_TESTS += tests/inspection $(filter-out %/test_overspend.py,$(wildcard tests/budgets/test_*.py))
 
-.PHONY: evals demo test check coverage bench bench-peers fix soak fuzz bare lock setup peers clean
+.PHONY: evals demo test test-adapters lock-frameworks check coverage bench bench-peers fix soak fuzz bare lock setup peers clean
 
 demo: setup  ## A hijacked agent, first ungoverned, then governed; 20 seconds
 	$(BIN)/remit demo
@@ -63,6 +63,12 @@ lock: setup  ## Resolve requirements.lock anew (no index address is written into
 
 peers: setup  ## What the MCP gateway is tested against, into .peers (tests install it themselves)
 	$(RUN) tests/mcp_gateway/installing.py
+
+test-adapters: setup  ## The contract of every adapter, each in its framework's own environment
+	REMIT_ADAPTERS=all $(RUN) -m pytest tests/adapters
+
+lock-frameworks: setup  ## Resolve the frameworks that adapters are tested with anew
+	$(RUN) tests/adapters/environments.py --lock
 
 bench-peers: setup  ## What `make bench` compares the gateways with, into .bench-peers
 	$(RUN) benchmarks/peers/installing.py

@@ -25,6 +25,10 @@ EXTRAS += tuple(
     f"remit.gateway.mcp_{part}"
     for part in ("answers", "bridge", "http", "peers", "pump", "relay", "sessions", "upstream")
 )
+# Adapters ask for their framework, which is never a dependency; what is common to them does not.
+from remit.adapters.declared import ADAPTERS
+
+EXTRAS += tuple(f"remit.adapters.{each.name.replace('-', '_')}" for each in ADAPTERS)
 MODULES = {"aiohttp", "biscuit_auth", "graphql", "joserfc", "opentelemetry", "prometheus_client", "uvloop"}
 
 imported, left_out = 0, []
@@ -34,7 +38,9 @@ for module in pkgutil.walk_packages(remit.__path__, "remit.", onerror=lambda nam
     try:
         importlib.import_module(module.name)
     except ModuleNotFoundError as missing:
-        if not module.name.startswith(EXTRAS) or missing.name.split(".")[0] not in MODULES:
+        if not module.name.startswith(EXTRAS) or not (
+            missing.name.split(".")[0] in MODULES or module.name.startswith("remit.adapters.")
+        ):
             raise
         left_out.append(module.name)
     else:

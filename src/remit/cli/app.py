@@ -48,6 +48,10 @@ _COMMANDS = {
         "remit.cli.run:run",
         "Run a command in a session of its own, with its model APIs behind the gateway.",
     ),
+    "adapters": (
+        "remit.cli.adapters:adapters",
+        "Show the agent frameworks that Remit governs, and what each can do: all of them, or NAME.",
+    ),
     "agents": ("remit.cli.agents:agents", "Add agents and people, and make and revoke keys."),
     "audit": ("remit.cli.audit:audit", "Export, verify, prove, show and erase records of the log."),
     "witness": ("remit.cli.witness:witness", "Watch a log from outside, and have it cosigned."),

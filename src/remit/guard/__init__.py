@@ -6,16 +6,25 @@ from remit.guard.facade import Guard
 from remit.guard.opening import KEY_FILE, STORE_FILE, beside, read_documents
 from remit.guard.permits import AsyncPermit, Permit
 from remit.guard.scope import SessionScope
+from remit.guard.seam import Cleared, Seam, Shape, Stopped, TextShape
+from remit.guard.tripwire import is_tripwired, tripwired
 
 __all__ = [
     "KEY_FILE",
     "STORE_FILE",
     "AsyncPermit",
     "Caller",
+    "Cleared",
     "Enforcement",
     "Guard",
     "Permit",
+    "Seam",
     "SessionScope",
+    "Shape",
+    "Stopped",
+    "TextShape",
     "beside",
+    "is_tripwired",
     "read_documents",
+    "tripwired",
 ]

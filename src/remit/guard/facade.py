@@ -21,6 +21,7 @@ from remit.guard.opening import KEY_FILE, PUBLIC_FILE, STORE_FILE, beside, read_
 from remit.guard.permits import AsyncPermit, Permit
 from remit.guard.remote import RemoteAuthority
 from remit.guard.scope import SessionScope, current
+from remit.guard.seam import Seam
 from remit.guard.steps import run
 from remit.guard.wrapping import GovernedTool, govern
 from remit.model import SessionId
@@ -326,6 +327,14 @@ class Guard:
             what = "there is no such session" if stored is None else "it has ended"
             raise InvalidRequest(f"session {session} cannot be resumed: {what}; open a new one")
         return SessionScope(self._enforcement, stored, context=context, trace=trace, keep=True)
+
+    def seam(self, session: SessionScope | None = None) -> Seam:
+        """What adapters of agent frameworks are made of; see ``remit.adapters``.
+
+        Args:
+            session: the session of calls that come from a context without one.
+        """
+        return Seam(self._enforcement, session)
 
     def close(self) -> None:
         """Record what could not be recorded before, sign the log, and release the store.

@@ -27,9 +27,14 @@ _current: contextvars.ContextVar[SessionScope | None] = contextvars.ContextVar(
 )
 
 
-def caller(enforcement: Enforcement, context: Mapping[str, Any] | None = None) -> Caller:
-    """Who calls in this context; nobody when there is no session."""
-    scope = current(enforcement)
+def caller(
+    enforcement: Enforcement,
+    context: Mapping[str, Any] | None = None,
+    *,
+    otherwise: SessionScope | None = None,
+) -> Caller:
+    """Who calls in this context, or in ``otherwise``; nobody when there is no session."""
+    scope = current(enforcement) or otherwise
     if scope is None:
         return Caller()
     return Caller(

@@ -1,0 +1,120 @@
+"""The tripwire: a tool under it runs only inside a call that was decided on.
+
+An adapter decides where its framework hands it a call. A framework may have another way to a tool
+(an agent made later, a retry, a batch), so the tool itself is wrapped as well: reached without a
+decision for exactly this tool, or a second time for one decision, it refuses.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from remit import text
+from remit.errors import Denied
+from remit.guard.hiding import copy_looks
+
+_clearance: contextvars.ContextVar[Clearance | None] = contextvars.ContextVar(
+    "remit_clearance", default=None
+)
+
+
+class Clearance:
+    """Leave for one run of one tool."""
+
+    __slots__ = ("error", "tool", "used")
+
+    def __init__(self, tool: str) -> None:
+        self.tool = tool
+        self.used = False
+        self.error: BaseException | None = None
+        """What the tool raised, also where the framework made a message of it."""
+
+
+@contextmanager
+def clearing(clearance: Clearance) -> Iterator[None]:
+    """Let one tool pass its tripwire in this block."""
+    token = _clearance.set(clearance)
+    try:
+        yield
+    finally:
+        _clearance.reset(token)
+
+
+def set_clearance(clearance: Clearance) -> None:
+    """Let one tool pass its tripwire from here on in this context.
+
+    For frameworks whose hooks end before the tool begins.
+    """
+    _clearance.set(clearance)
+
+
+def tripwired(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
+    """Give ``fn`` as it runs under a decision for ``tool`` only; of the same kind and looks."""
+    if is_tripwired(fn):
+        return fn
+    wrapper = _asynchronous(fn, tool) if _is_async(fn) else _blocking(fn, tool)
+    _copy_looks(wrapper, fn, tool)
+    wrapper.__remit_tripwire__ = True  # type: ignore[attr-defined]
+    return wrapper
+
+
+def _copy_looks(wrapper: Callable[..., Any], fn: Callable[..., Any], tool: str) -> None:
+    """Frameworks read names and types off a function; from here, as text they would not resolve."""
+    try:
+        copy_looks(wrapper, fn, inspect.signature(fn, eval_str=True))
+        wrapper.__annotations__ = inspect.get_annotations(fn, eval_str=True)
+    except Exception:  # noqa: BLE001 - a type that only a checker knows, or no signature at all
+        copy_looks(wrapper, fn, inspect.signature(fn) if callable(fn) else None)
+    if not getattr(fn, "__name__", None):
+        wrapper.__name__ = tool
+
+
+def is_tripwired(fn: Any) -> bool:
+    """Whether ``fn`` is under a tripwire already."""
+    return getattr(fn, "__remit_tripwire__", False) is True
+
+
+def _blocking(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
+    def wired(*args: Any, **kwargs: Any) -> Any:
+        clearance = _pass(tool)
+        try:
+            return fn(*args, **kwargs)
+        except BaseException as error:
+            clearance.error = error
+            raise
+
+    return wired
+
+
+def _asynchronous(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
+    async def wired(*args: Any, **kwargs: Any) -> Any:
+        clearance = _pass(tool)
+        try:
+            return await fn(*args, **kwargs)
+        except BaseException as error:
+            clearance.error = error
+            raise
+
+    return wired
+
+
+def _pass(tool: str) -> Clearance:
+    clearance = _clearance.get()
+    if clearance is None or clearance.used or text.name(clearance.tool) != text.name(tool):
+        raise Denied(
+            f"{tool} was not run: it was reached without a decision. Something calls it around its "
+            "adapter, such as an agent that was made later: put that agent under Remit as well "
+            "(docs/adapters)."
+        )
+    clearance.used = True
+    return clearance
+
+
+def _is_async(fn: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
+        getattr(fn, "__call__", None)  # noqa: B004 - what it does, not whether it can be called
+    )
