@@ -19,8 +19,8 @@ from remit.storage import LoggedRecord, Snapshot, Tally, Transaction
 
 CURSOR = "tallies"
 """Name of the place in the log up to which it was added up."""
-CHUNK = 2_000
-"""Records that one transaction adds up at most."""
+CHUNK = 200
+"""Records that one transaction adds up at most: calls that come meanwhile wait for it."""
 SPEND = "spend"
 """The book of budgets: by series of the ledger, each hour of UTC. One amount."""
 USE = "use"
