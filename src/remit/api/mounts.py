@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from aiohttp.web import BaseRequest, StreamResponse
 from msgspec import Struct
 
 from remit.api.frame import Problem
+from remit.config import Address
 from remit.credentials import Right
 from remit.identity.model import Identity
 
@@ -60,4 +62,43 @@ class Mount(Protocol):
 
     async def close(self) -> None:
         """End what is under way, and record it. Called once, before the store is closed."""
+        ...
+
+
+class Listener(Protocol):
+    """A gateway with ports of its own, because its clients speak in a way of their own."""
+
+    @property
+    def name(self) -> str:
+        """Its table in ``remit.toml``."""
+        ...
+
+    @property
+    def places(self) -> Sequence[Address]:
+        """Where the server is to open sockets for it; empty where it opens its own."""
+        ...
+
+    @property
+    def active(self) -> int:
+        """Requests that are being answered at this moment: waited for when the server ends."""
+        ...
+
+    async def start(self, opened: Sequence[socket.socket]) -> Sequence[str]:
+        """Listen; the URLs at which it does.
+
+        Raises:
+            ConfigError: it cannot.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Take no more connections; what is under way goes on."""
+        ...
+
+    async def close(self) -> None:
+        """End what is under way, and record it. Called once, before the store is closed.
+
+        Raises:
+            RemitError: it could not be recorded.
+        """
         ...

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct, field
 
 from remit.config.authzen import AuthZenConfig
+from remit.config.egress import EgressConfig, EnvoyConfig
 from remit.config.mcp import McpConfig
 from remit.config.models import GatewayConfig, ModelConfig
 from remit.config.units import Address, ByteCount, Duration
@@ -160,6 +161,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model_gateway: GatewayConfig = field(default_factory=GatewayConfig)
     models: tuple[ModelConfig, ...] = ()
     mcp: tuple[McpConfig, ...] = ()
+    egress: EgressConfig | None = None
+    envoy: EnvoyConfig | None = None
 
 
 def _check_url(url: str) -> None:

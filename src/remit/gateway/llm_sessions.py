@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from time import monotonic
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -110,12 +111,41 @@ class CredentialSessions:
             Problem: the session is not the caller's, or none can be chosen.
             RemitError: none could be opened.
         """
-        headers, identity = passing.request.headers, passing.identity
-        session = headers.get(SESSION_HEADER) or _bound(identity)
+        headers = passing.request.headers
+        return await self.caller_of(
+            passing.identity,
+            session=headers.get(SESSION_HEADER),
+            agent=headers.get(AGENT_HEADER),
+            trace=headers.get("traceparent"),
+        )
+
+    async def caller_of(
+        self,
+        identity: Identity,
+        *,
+        session: str | None = None,
+        agent: str | None = None,
+        trace: str | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> Caller:
+        """Who calls, in the session that is named, or in one that the credential has.
+
+        Args:
+            identity: whose credential it is.
+            session: the one that is named, if any.
+            agent: whom a service acts as, where no session is named.
+            trace: W3C ``traceparent``, if there is one.
+            context: what the edge knows besides the arguments.
+
+        Raises:
+            Problem: the session is not the caller's, or none can be chosen.
+            RemitError: none could be opened.
+        """
+        session = session or _bound(identity)
         if session is None:
-            session = await self._own(identity, headers.get(AGENT_HEADER))
-        trace = headers.get("traceparent")
-        return await self._sessions.caller(identity, SessionId(session), trace=trace)
+            session = await self._own(identity, agent)
+        found = SessionId(session)
+        return await self._sessions.caller(identity, found, trace=trace, context=context)
 
     def conversation(self, session: SessionId) -> ModelConversation:
         """What is remembered of a session."""

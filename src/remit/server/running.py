@@ -20,12 +20,13 @@ import aiohttp
 from remit import api
 from remit.api.frame import Parts
 from remit.api.http import HttpApi
-from remit.api.mounts import Mount
+from remit.api.mounts import Listener, Mount
 from remit.api.news import LOOK_INTERVAL, Watcher
 from remit.config import Config, secret
 from remit.config.mcp import with_mcp_secrets
 from remit.config.models import with_keys
 from remit.errors import ConfigError, RemitError
+from remit.gateway.forward import ForwardProxy
 from remit.gateway.hosted import HostedSessions
 from remit.gateway.llm import model_mounts
 from remit.gateway.llm_sessions import CredentialSessions
@@ -59,12 +60,16 @@ class RunningServer:
         assembled: Assembled,
         sender: WebhookSender | None = None,
         mounts: Sequence[Mount] = (),
+        listeners: Sequence[Listener] = (),
     ) -> None:
         """Take the parts over; ``stop`` closes the store. ``sender`` delivers to webhooks."""
         self.parts = assembled.parts
         self.invitation = assembled.invitation
         self.urls: list[str] = []
         """Where it listens, once it does."""
+        self.gateway_urls: dict[str, Sequence[str]] = {}
+        """Where gateways with ports of their own listen, by their name."""
+        self._listeners = listeners
         self._callers = assembled.callers
         self._mounts = mounts
         self._api = HttpApi(self.parts, api.routes(), mounts)
@@ -94,6 +99,10 @@ class RunningServer:
         if settings.socket is not None:
             self._unix = UnixListener(settings.socket, settings.socket_mode)
         opened = [each for address in settings.listen for each in tcp_sockets(address)]
+        theirs = [
+            [each for address in listener.places for each in tcp_sockets(address)]
+            for listener in self._listeners
+        ]
         await self._tend(self.parts)
         await self._news.look(self.parts)  # what comes from now on is news
         await self._send(self.parts)
@@ -104,6 +113,8 @@ class RunningServer:
             listening = await loop.create_unix_server(self._http, sock=self._unix.socket)
             self._listening.append(listening)
             self.urls.append(f"unix://{self._unix.path}")
+        for listener, sockets in zip(self._listeners, theirs, strict=True):
+            self.gateway_urls[listener.name] = await listener.start(sockets)
         self._keep_up()
 
     async def stop(self) -> bool:
@@ -114,17 +125,20 @@ class RunningServer:
         """
         for listening in self._listening:
             listening.close()
+        for listener in self._listeners:
+            listener.stop()
         self.parts.changes.drain()
         self._http.close_idle()
         deadline = monotonic() + self.parts.config.server.drain
-        while self._api.active and monotonic() < deadline:
+        while self._active and monotonic() < deadline:
             await asyncio.sleep(0.01)
-        if self._api.active:
-            _log.warning("requests cut off", extra={"count": self._api.active})
+        if self._active:
+            _log.warning("requests cut off", extra={"count": self._active})
         await self._http.shutdown(_FORCE_TIME)
-        for mount in self._mounts:
+        gateways: Sequence[Listener | Mount] = (*self._listeners, *self._mounts)
+        for gateway in gateways:
             try:
-                await mount.close()
+                await gateway.close()
             except RemitError as error:
                 _log.error("gateway not ended well", extra={"failure": error})
         for task in self._tasks:
@@ -133,6 +147,11 @@ class RunningServer:
         if self._sender is not None:
             await self._sender.close()
         return await self._close()
+
+    @property
+    def _active(self) -> int:
+        """Requests that are being answered at this moment, wherever they came in."""
+        return self._api.active + sum(listener.active for listener in self._listeners)
 
     async def reload(self) -> None:
         """Read the policy and the TLS certificate again, now. What is bad is not taken."""
@@ -231,7 +250,25 @@ async def serve(config: Config) -> bool:
         mounts: list[Mount] = [*model_mounts(parts, upstreams, sessions)]
         if servers:
             mounts.append(McpMount(parts, servers, sessions=sessions))
-        return await _serve(RunningServer(assembled, _sender(parts, told, session), mounts))
+        listeners = listeners_of(parts, sessions)
+        sender = _sender(parts, told, session)
+        return await _serve(RunningServer(assembled, sender, mounts, listeners))
+
+
+def listeners_of(parts: Parts, sessions: CredentialSessions) -> Sequence[Listener]:
+    """The gateways with ports of their own that the configuration wants. In the event loop.
+
+    Args:
+        parts: of the server.
+        sessions: those that other gateways of the server work in, too.
+
+    Raises:
+        ConfigError: one cannot be made.
+    """
+    listeners: list[Listener] = []
+    if parts.config.egress is not None:
+        listeners.append(ForwardProxy(parts, parts.config.egress, sessions))
+    return listeners
 
 
 def _sender(
@@ -306,6 +343,7 @@ def _greet(server: RunningServer) -> None:
         "listening",
         extra={
             "urls": server.urls,
+            **server.gateway_urls,
             "revision": parts.policies.current.revision,
             "mode": parts.policies.current.mode.value,
             "policy": str(parts.config.policy.path),

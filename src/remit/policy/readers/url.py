@@ -97,6 +97,11 @@ def read(value: object) -> UrlReading:
     return _read(str(text_of(value, "url")))
 
 
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address, and any that it carries inside, is one of the open Internet."""
+    return all(_is_public(each) for each in _embedded(address))
+
+
 def _host(hostname: str) -> str:
     host = hostname.removeprefix("[").removesuffix("]").removesuffix(".")
     if ":" not in host and not _HOST.fullmatch(host):
@@ -111,7 +116,7 @@ def _is_private(host: str) -> bool:
     except ValueError:
         dotted = "." + host
         return "." not in host or dotted.endswith((*_PRIVATE_SUFFIXES, *_ECHO_SUFFIXES))
-    return any(not _is_public(each) for each in _embedded(address))
+    return not is_public(address)
 
 
 def _embedded(
