@@ -133,7 +133,9 @@ class World:
 
     def records(self, kind: str = "") -> list[Record]:
         store = self.server.parts.store
-        found = store.read(lambda view: [parse_record(kept.body) for kept in view.records(0, 10**6)])
+        found = store.read(
+            lambda view: [parse_record(kept.body) for kept in view.records(0, 10**6)]
+        )
         return [each for each in found if kind in ("", each.kind)]
 
     def issue(self, agent: str) -> str:

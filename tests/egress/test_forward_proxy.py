@@ -52,7 +52,7 @@ async def test_a_tunnel_is_decided_by_host_and_port(tmp_path: Path) -> None:
             await client.get("https://evil.example/", proxy=here.url)
         assert refused.value.status == 403
         assert here.lookups == ["api.shop.example"]
-    
+
 
 async def test_with_inspection_every_request_inside_of_tls_is_decided(tmp_path: Path) -> None:
     async with world(tmp_path, inspect='"*"') as here, aiohttp.ClientSession() as client:

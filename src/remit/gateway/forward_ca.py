@@ -137,6 +137,11 @@ class InspectionAuthority:
         )
 
 
+def fingerprint(certificate: x509.Certificate) -> str:
+    """The SHA-256 of a certificate, in hex, for people to compare."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
 def _name_check(
     host: str,
 ) -> Callable[[ssl.SSLObject | ssl.SSLSocket, str | None, ssl.SSLContext], int | None]:
