@@ -1,4 +1,4 @@
-"""A running server with a forward proxy, servers outside, and a name service in the test's hands."""
+"""A running server with a forward proxy, servers outside, and names in the test's hands."""
 
 from __future__ import annotations
 
