@@ -188,7 +188,7 @@ class ForwardProxy:
         inside = Inside(origin=asked.origin, authorization=asked.authorization)
         transport = front.transport
         front.release()
-        waiting = _Waiting(self._gone)
+        waiting = _Handshaken(self._gone)
         transport.set_protocol(waiting)
         transport.write(ESTABLISHED)
         loop = asyncio.get_running_loop()
@@ -276,7 +276,7 @@ class ForwardProxy:
                 return
 
 
-class _Waiting(asyncio.Protocol):
+class _Handshaken(asyncio.Protocol):
     """Keeps what arrives between the end of a TLS handshake and the protocol that reads it."""
 
     def __init__(self, gone: Any) -> None:

@@ -54,7 +54,7 @@ class Inside(Struct, frozen=True, kw_only=True):
     """What the client showed when it asked for the connection."""
 
 
-class Asked(Struct, frozen=True):
+class ReadRequest(Struct, frozen=True):
     """A request as it was read: an exchange, and the action that it is."""
 
     exchange: HttpExchange
@@ -101,7 +101,7 @@ class ForwardExchanges:
                 request, self._config.body, self._parts.config.limits.request_time
             )
         exchange = read_exchange(request.method, origin, target, pairs, body)
-        asked = Asked(exchange, action_of(exchange))
+        asked = ReadRequest(exchange, action_of(exchange))
         proposed = Proposed(
             caller=caller, action=asked.action.action, arguments=asked.action.arguments
         )
@@ -110,7 +110,9 @@ class ForwardExchanges:
         )
         return await self._sent(request, asked, granted)
 
-    async def _sent(self, request: BaseRequest, asked: Asked, granted: Granted) -> StreamResponse:
+    async def _sent(
+        self, request: BaseRequest, asked: ReadRequest, granted: Granted
+    ) -> StreamResponse:
         """Send what was granted, and pass on what comes of it."""
         try:
             response = await self._send(asked, granted)
@@ -134,7 +136,7 @@ class ForwardExchanges:
         finally:
             response.close() if not response.content.at_eof() else response.release()
 
-    async def _send(self, asked: Asked, granted: Granted) -> aiohttp.ClientResponse:
+    async def _send(self, asked: ReadRequest, granted: Granted) -> aiohttp.ClientResponse:
         exchange = asked.exchange
         target, body = exchange.target.sent, exchange.body.raw
         named: list[tuple[str, str]] = []
@@ -268,7 +270,7 @@ def _place(
     return origin, target
 
 
-def _rewritable(asked: Asked, arguments: Any) -> None:
+def _rewritable(asked: ReadRequest, arguments: Any) -> None:
     """Refuse, before it is sent, a request that cannot be written as policy wants it.
 
     Raises:

@@ -47,7 +47,7 @@ class ProxyHttp(Server):
         """
         super().__init__(
             self._answer,
-            request_factory=_PlainRequest.make,
+            request_factory=_ProxyRequest.make,
             keepalive_timeout=keepalive,
             access_log=None,
             max_line_size=_MAX_LINE,
@@ -162,7 +162,7 @@ class ProxyConnection(RequestHandler):
             self.force_close()
 
 
-class _PlainRequest(BaseRequest):
+class _ProxyRequest(BaseRequest):
     """A request whose response does not say which software answers."""
 
     @classmethod
