@@ -10,7 +10,7 @@ PURE_TESTS := tests/policy tests/provenance tests/audit tests/protocols tests/id
   governor_stops model obligations observation outlook sessions signing stops text))
 PURE_TESTS += tests/inspection $(filter-out %/test_overspend.py,$(wildcard tests/budgets/test_*.py))
 
-.PHONY: evals demo test test-adapters lock-frameworks check coverage bench bench-peers fix soak fuzz bare lock setup peers clean
+.PHONY: console screenshots evals demo test test-adapters lock-frameworks check coverage bench bench-peers fix soak fuzz bare lock setup peers clean
 
 demo: setup  ## A hijacked agent, first ungoverned, then governed; 20 seconds
 	$(BIN)/remit demo
@@ -73,7 +73,13 @@ lock-frameworks: setup  ## Resolve the frameworks that adapters are tested with 
 bench-peers: setup  ## What `make bench` compares the gateways with, into .bench-peers
 	$(RUN) benchmarks/peers/installing.py
 
+console: setup  ## The console's scripts and styles, from npm, into the package
+
+screenshots: setup  ## docs/screenshots, anew, from a server with made-up work
+	$(RUN) tests/console/screenshots.py
+
 setup: $(VENV)/.ready
+	@$(RUN) console-assets/build.py >/dev/null
 
 $(VENV)/.ready: pyproject.toml requirements.lock
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -83,4 +89,4 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*
+	rm -rf $(VENV) console-assets/node_modules src/remit/console/static/vendor build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*

@@ -22,6 +22,7 @@ EXTRAS = ("remit.server", "remit.api", "remit.telemetry", "remit.identity.", "re
 EXTRAS += ("remit.gateway.hosted", "remit.gateway.llm", "remit.gateway.legacy")
 EXTRAS += ("remit.gateway.forward", "remit.gateway.envoy", "remit.gateway.http_problems")
 EXTRAS += ("remit.protocols.graphql", "remit.protocols.http")
+EXTRAS += ("remit.console",)
 EXTRAS += tuple(
     f"remit.gateway.mcp_{part}"
     for part in ("answers", "bridge", "http", "peers", "pump", "relay", "sessions", "upstream")
@@ -30,7 +31,8 @@ EXTRAS += tuple(
 from remit.adapters.declared import ADAPTERS
 
 EXTRAS += tuple(f"remit.adapters.{each.name.replace('-', '_')}" for each in ADAPTERS)
-MODULES = {"aiohttp", "biscuit_auth", "graphql", "joserfc", "opentelemetry", "prometheus_client", "uvloop"}
+MODULES = {"aiohttp", "authlib", "biscuit_auth", "graphql", "jinja2", "joserfc", "opentelemetry"}
+MODULES |= {"prometheus_client", "uvloop"}
 
 imported, left_out = 0, []
 for module in pkgutil.walk_packages(remit.__path__, "remit.", onerror=lambda name: None):

@@ -77,6 +77,8 @@ def test_the_default():
     text = "default: allow\naccept-open-default: true\n" + rules("tools: y, effect: deny")
     assert ask(policy(text), "x").effect is Effect.ALLOW
     assert ask(policy(text), "y").effect is Effect.DENY
+    assert policy(text).open_by_default
+    assert not policy(rules("tools: y, effect: allow")).open_by_default
 
 
 def test_shadow_mode_says_what_policy_says():

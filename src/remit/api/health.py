@@ -53,7 +53,9 @@ async def readyz(call: Call) -> Reply:
 
 
 async def greet(call: Call) -> Reply:
-    """What answers here."""
+    """What answers here; a browser is sent to the console."""
+    if call.parts.config.console.enabled and "text/html" in call.headers.get("Accept", ""):
+        return Reply(body=b"", status=303, headers={"Location": "/console/"})
     return Reply(body=Greeting())
 
 

@@ -111,11 +111,11 @@ class HttpApi:
         """Have a gateway answer, in the way of its protocol also where it refuses."""
         facts = _facts(request, mount.credentials(request))
         try:
-            identity = await self._parts.authenticator.authenticate(facts)
-            _entitled(identity, mount.rights)
+            who = await self._identified(facts, mount.rights)
             passing = Passing(
                 request=request,
-                identity=identity,
+                who=who,
+                facts=facts,
                 request_id=request_id,
                 base_url=self.base_url(request),
                 on_departure=partial(setattr, request.protocol, "departed"),
@@ -124,8 +124,7 @@ class HttpApi:
         except Exception as error:  # noqa: BLE001 - everything is answered
             if request.writer.output_size > 0:
                 _cut(request, error, request_id, None)
-            problem = self._problem(error, request_id, None)
-            response = mount.refused(request, problem, request_id)
+            response = mount.refused(request, self._problem(error, request_id, None), request_id)
         if not response.prepared:
             self._finished(response, request_id)
         self._tell(request, request_id, None, response.status, monotonic() - started)
@@ -145,7 +144,8 @@ class HttpApi:
         params: Mapping[str, str],
         query: str,
     ) -> Reply:
-        who = await self._identified(request, route)
+        shown = tuple(request.headers.getall("Authorization", ()))
+        who = await self._identified(_facts(request, shown), route.rights)
         asked = query_of(route, query)
         raw = await self._body(request, route)
         call = Call(
@@ -175,18 +175,19 @@ class HttpApi:
                 headers={"Retry-After": str(RETRY_AFTER)},
             ) from None
 
-    async def _identified(self, request: BaseRequest, route: Route) -> Identity | None:
-        """Who calls, if the route wants to know.
+    async def _identified(
+        self, facts: RequestFacts, rights: frozenset[Right] | Access
+    ) -> Identity | None:
+        """Who calls, if it matters.
 
         Raises:
             AuthenticationError: nobody, or somebody with a bad credential.
-            Problem: somebody who has none of the route's rights.
+            Problem: none of the rights.
         """
-        if isinstance(route.rights, Access):
+        if isinstance(rights, Access):
             return None
-        authorization = tuple(request.headers.getall("Authorization", ()))
-        identity = await self._parts.authenticator.authenticate(_facts(request, authorization))
-        _entitled(identity, route.rights)
+        identity = await self._parts.authenticator.authenticate(facts)
+        _entitled(identity, rights)
         return identity
 
     async def _body(self, request: BaseRequest, route: Route) -> bytes:

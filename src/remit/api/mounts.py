@@ -9,23 +9,33 @@ from typing import Protocol
 from aiohttp.web import BaseRequest, StreamResponse
 from msgspec import Struct
 
-from remit.api.frame import Problem
+from remit.api.frame import Access, Problem
 from remit.config import Address
 from remit.credentials import Right
-from remit.identity.model import Identity
+from remit.identity.model import Identity, RequestFacts
 
 
 class Passing(Struct, frozen=True, kw_only=True):
-    """One request on its way through a gateway: authenticated and entitled, nothing else."""
+    """One request on its way through a mount: authenticated and entitled, nothing else."""
 
     request: BaseRequest
     """Its body is not read yet; nothing is answered yet."""
-    identity: Identity
+    who: Identity | None
+    """None only where the mount is public, and finds out itself who asks."""
+    facts: RequestFacts
+    """What the connection shows of whoever is at its other end."""
     request_id: str
     base_url: str
     """Where clients reach this server: ``https://host`` without a slash at the end."""
     on_departure: Callable[[Callable[[], None]], None]
     """Has a function called, in the event loop, if the client goes away before it is answered."""
+
+    @property
+    def identity(self) -> Identity:
+        """Who asks. For mounts that are not public."""
+        if self.who is None:
+            raise Problem(401, "unauthenticated", "Send a credential with this request.")
+        return self.who
 
 
 class Mount(Protocol):
@@ -37,8 +47,8 @@ class Mount(Protocol):
         ...
 
     @property
-    def rights(self) -> frozenset[Right]:
-        """Any one of these is enough to get in."""
+    def rights(self) -> frozenset[Right] | Access:
+        """Any one of these is enough to get in; a public mount finds out itself who asks."""
         ...
 
     def credentials(self, request: BaseRequest) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, field
 
 from remit.config.authzen import AuthZenConfig
 from remit.config.egress import EgressConfig, EnvoyConfig
+from remit.config.console import ConsoleConfig
 from remit.config.mcp import McpConfig
 from remit.config.models import GatewayConfig, ModelConfig
 from remit.config.units import Address, ByteCount, Duration
@@ -157,6 +158,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: LogConfig = field(default_factory=LogConfig)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     authzen: AuthZenConfig = field(default_factory=AuthZenConfig)
+    console: ConsoleConfig = field(default_factory=ConsoleConfig)
     webhooks: tuple[WebhookSettings, ...] = ()
     model_gateway: GatewayConfig = field(default_factory=GatewayConfig)
     models: tuple[ModelConfig, ...] = ()

@@ -137,6 +137,11 @@ class PolicySet:
         return self._directory.person(person_id)
 
     @property
+    def open_by_default(self) -> bool:
+        """Whether what no rule speaks of is allowed."""
+        return self._default is Effect.ALLOW
+
+    @property
     def agents(self) -> Mapping[str, Principal]:
         """The agents that the documents declare, by id."""
         return self._directory.agents

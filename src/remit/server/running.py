@@ -25,6 +25,7 @@ from remit.api.news import LOOK_INTERVAL, Watcher
 from remit.config import Config, secret
 from remit.config.mcp import with_mcp_secrets
 from remit.config.models import with_keys
+from remit.console.mount import ConsoleMount
 from remit.errors import ConfigError, RemitError
 from remit.gateway.forward import ForwardProxy
 from remit.gateway.hosted import HostedSessions
@@ -33,7 +34,7 @@ from remit.gateway.llm_sessions import CredentialSessions
 from remit.gateway.llm_upstream import ModelUpstreams
 from remit.gateway.mcp_http import McpMount
 from remit.server.assembly import Assembled, assemble
-from remit.server.fetching import fetch_document
+from remit.server.fetching import fetch_document, provider_of
 from remit.server.sockets import UnixListener, load_certificate, tcp_sockets, tls_context
 from remit.server.tracing import INTERVAL as TRACE_INTERVAL
 from remit.server.tracing import tracer_of
@@ -250,6 +251,8 @@ async def serve(config: Config) -> bool:
         mounts: list[Mount] = [*model_mounts(parts, upstreams, sessions)]
         if servers:
             mounts.append(McpMount(parts, servers, sessions=sessions))
+        if config.console.enabled:
+            mounts.append(ConsoleMount(parts, provider_of(config, session, parts.entropy)))
         listeners = listeners_of(parts, sessions)
         sender = _sender(parts, told, session)
         return await _serve(RunningServer(assembled, sender, mounts, listeners))
@@ -337,6 +340,9 @@ def _greet(server: RunningServer) -> None:
         url = server.urls[0]
         place = f"--unix-socket {url.removeprefix('unix://')} http://localhost"
         where = place if url.startswith("unix://") else url
+        if parts.config.console.enabled and not url.startswith("unix://"):
+            base = parts.config.server.public_url or url
+            sys.stderr.write(_LINK % (base, server.invitation))
         sys.stderr.write(_INVITATION % (where, server.invitation))
         sys.stderr.flush()
     _log.info(
@@ -353,9 +359,14 @@ def _greet(server: RunningServer) -> None:
     )
 
 
+_LINK = """
+Become the admin of this server in a browser, once and within an hour:
+
+  %s/console/start#%s
+"""
+
 _INVITATION = """
-Nobody is admin of this server yet. Become its admin, once and within an hour, and keep the key
-that you get:
+Nobody is admin of this server yet. On the command line, once and within an hour; keep the key:
 
   curl %s/v1/bootstrap --json '{"secret": "%s", "principal": "YOUR-NAME"}'
 
