@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct, field
 
 from remit.config.authzen import AuthZenConfig
-from remit.config.egress import EgressConfig, EnvoyConfig
 from remit.config.console import ConsoleConfig
+from remit.config.egress import EgressConfig, EnvoyConfig
 from remit.config.mcp import McpConfig
 from remit.config.models import GatewayConfig, ModelConfig
 from remit.config.units import Address, ByteCount, Duration
