@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from remit.config.authzen import AuthZenConfig
 from remit.config.console import ConsoleConfig
 from remit.config.egress import EgressConfig, EnvoyConfig
+from remit.config.legacy import LegacyConfig
 from remit.config.mcp import McpConfig
 from remit.config.models import GatewayConfig, ModelConfig
 from remit.config.units import Address, ByteCount, Duration
@@ -165,6 +166,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mcp: tuple[McpConfig, ...] = ()
     egress: EgressConfig | None = None
     envoy: EnvoyConfig | None = None
+    legacy: tuple[LegacyConfig, ...] = ()
 
 
 def _check_url(url: str) -> None:

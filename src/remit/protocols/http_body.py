@@ -16,11 +16,12 @@ from msgspec import Struct
 from remit import canonical
 from remit.canonical import JsonLimits
 from remit.errors import InvalidArgument
+from remit.protocols.http_csv import read_csv
 from remit.protocols.http_multipart import read_multipart
 from remit.protocols.http_target import HttpFault, distinct_names, grouped, read_form
 from remit.protocols.http_xml import read_xml
 
-BodyKind: TypeAlias = Literal["none", "json", "form", "multipart", "xml", "text", "opaque"]
+BodyKind: TypeAlias = Literal["none", "json", "form", "multipart", "xml", "text", "csv", "opaque"]
 
 LIMITS = JsonLimits(bytes=canonical.MAX_BYTES, depth=48)
 """Of a body that policy looks into; arguments have a few levels around it."""
@@ -45,7 +46,8 @@ class HttpBody(Struct, frozen=True):
     media: str
     """Its type without parameters, in lower case; empty where nobody said."""
     value: Any
-    """A JSON value. Forms and multipart: values by name. ``opaque``: media, bytes and sha256."""
+    """A JSON value. Forms and multipart: values by name; ``csv``: rows by column (answers only);
+    ``opaque``: media, bytes and sha256."""
     raw: bytes
 
 
@@ -102,15 +104,24 @@ def read_body(content_type: str | None, encoding: str | None, raw: bytes) -> Htt
     return HttpBody(kind, media.name, _structured(kind, raw), raw)
 
 
-def read_shown(content_type: str | None, raw: bytes) -> HttpBody:
+def read_shown(content_type: str | None, encoding: str | None, raw: bytes) -> HttpBody:
     """Read the body of an answer, as far as that goes: what cannot be read is ``opaque``.
 
     Unlike ``read_body`` this never raises: what policy has no rules on passes as it is.
+
+    Args:
+        content_type: the header, if there is one.
+        encoding: ``Content-Encoding``, if there is one.
+        raw: the whole body.
     """
     if not raw:
         return NO_BODY
     try:
-        return read_body(content_type or "application/octet-stream", None, raw)
+        found = read_body(content_type or "application/octet-stream", encoding, raw)
+        if found.media == "text/csv":
+            rows = read_csv(found.value)
+            return found if rows is None else HttpBody("csv", found.media, rows, raw)
+        return found
     except HttpFault:
         name = (content_type or "").partition(";")[0].strip().lower()
         return HttpBody("opaque", name, opaque(name, raw), raw)

@@ -25,6 +25,8 @@ _DOES = {"GET": Does.READ, "HEAD": Does.READ, "OPTIONS": Does.READ, "DELETE": Do
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _MAX_OPERATIONS = 5000
 _MAX_DEPTH = 48
+_NOT_PARAMETERS = ("accept", "content-type", "authorization")
+"""Headers that OpenAPI says to ignore among parameters."""
 _WHOLE = "body"
 """The argument that holds a body which is no object."""
 
@@ -238,6 +240,8 @@ def _parameters(source: _Source, template: str, written: list[Any]) -> dict[str,
         place, name = each.get("in"), each.get("name")
         if place not in ("path", "query", "header", "cookie") or not isinstance(name, str):
             raise InvalidArgument(source.where, "a parameter lacks its name, or where it is")
+        if place == "header" and name.lower() in _NOT_PARAMETERS:
+            continue
         if place == "cookie":
             raise InvalidArgument(source.where, f"{name}: cookies do not reach the server")
         schema = each.get("schema", {"type": "string"})

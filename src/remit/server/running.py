@@ -23,12 +23,14 @@ from remit.api.http import HttpApi
 from remit.api.mounts import Listener, Mount
 from remit.api.news import LOOK_INTERVAL, Watcher
 from remit.config import Config, secret
+from remit.config.legacy import with_legacy_secrets
 from remit.config.mcp import with_mcp_secrets
 from remit.config.models import with_keys
 from remit.console.mount import ConsoleMount
 from remit.errors import ConfigError, RemitError
 from remit.gateway.forward import ForwardProxy
 from remit.gateway.hosted import HostedSessions
+from remit.gateway.legacy import LegacyMount
 from remit.gateway.llm import model_mounts
 from remit.gateway.llm_sessions import CredentialSessions
 from remit.gateway.llm_upstream import ModelUpstreams
@@ -244,6 +246,7 @@ async def serve(config: Config) -> bool:
     told = with_secrets(config.webhooks, secret)
     apis = with_keys(config.models, secret)
     servers = with_mcp_secrets(config.mcp, secret)
+    legacy = with_legacy_secrets(config.legacy, secret)
     async with aiohttp.ClientSession(trust_env=True) as session, ModelUpstreams(apis) as upstreams:
         assembled = assemble(config, partial(fetch_document, session))
         parts = assembled.parts
@@ -253,6 +256,8 @@ async def serve(config: Config) -> bool:
             mounts.append(McpMount(parts, servers, sessions=sessions))
         if config.console.enabled:
             mounts.append(ConsoleMount(parts, provider_of(config, session, parts.entropy)))
+        if legacy:
+            mounts.append(LegacyMount(parts, legacy, sessions))
         listeners = listeners_of(parts, sessions)
         sender = _sender(parts, told, session)
         return await _serve(RunningServer(assembled, sender, mounts, listeners))

@@ -1,0 +1,53 @@
+"""OpenAPI documents of legacy APIs, read from files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from remit.config.legacy import LegacyConfig
+from remit.errors import ConfigError, InvalidArgument
+from remit.protocols.openapi import ApiDocument, read_openapi
+
+_MAX_FILE = 16 * 1_048_576
+_TIME = "tag:yaml.org,2002:timestamp"
+
+
+class _DocumentLoader(yaml.SafeLoader):
+    """YAML without dates: JSON has none."""
+
+
+_DocumentLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIME]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def read_document(settings: LegacyConfig) -> ApiDocument:
+    """The OpenAPI document of a server.
+
+    Raises:
+        ConfigError: it cannot be read, or used.
+    """
+    path = settings.openapi
+    assert path is not None
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError(f"legacy {settings.name}: {path}: {error.strerror}") from None
+    if len(data) > _MAX_FILE:
+        raise ConfigError(f"legacy {settings.name}: {path}: larger than {_MAX_FILE:,} bytes")
+    try:
+        return read_openapi(_parsed(data), settings.name)
+    except (ValueError, yaml.YAMLError, InvalidArgument) as error:
+        raise ConfigError(f"legacy {settings.name}: {path}: {error}") from None
+
+
+def _parsed(data: bytes) -> Any:
+    text = data.decode()
+    if text.lstrip().startswith("{"):
+        return json.loads(text)
+    return yaml.load(text, Loader=_DocumentLoader)  # noqa: S506 - a safe loader
