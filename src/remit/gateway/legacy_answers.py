@@ -8,8 +8,11 @@ from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct
 
+from remit import canonical
+from remit.canonical import JsonLimits
+from remit.errors import InvalidArgument
 from remit.gateway.legacy_upstream import UpstreamAnswer
-from remit.protocols.http_body import HttpBody, read_shown
+from remit.protocols.http_body import HttpBody, opaque, read_shown
 from remit.protocols.http_csv import write_csv
 from remit.protocols.http_headers import HOP_BY_HOP
 
@@ -33,6 +36,10 @@ _KEPT_BACK = HOP_BY_HOP | {
 }
 _OF_THE_BODY = frozenset({"etag", "content-md5", "digest", "repr-digest", "content-digest"})
 """These are of the bytes as the server sent them."""
+
+
+_ROOM = JsonLimits(bytes=canonical.MAX_BYTES - 1024, depth=canonical.MAX_DEPTH - 2)
+"""For a body, with the status and the name of a credential beside it."""
 
 
 class ShownAnswer(Struct, frozen=True):
@@ -63,7 +70,12 @@ class SeenAnswer(Struct, frozen=True):
 def seen_answer(answer: UpstreamAnswer, credential: str | None) -> SeenAnswer:
     """An answer, and the name of the credential that the request carried."""
     media, encoding = answer.header("content-type"), answer.header("content-encoding")
-    return SeenAnswer(answer, read_shown(media, encoding, answer.body), credential)
+    body = read_shown(media, answer.body, encoding)
+    try:
+        canonical.check(body.value, "result", _ROOM)
+    except InvalidArgument:  # a table can be larger by column than it is as text
+        body = HttpBody("opaque", body.media, opaque(body.media, answer.body), answer.body)
+    return SeenAnswer(answer, body, credential)
 
 
 def shown_answer(

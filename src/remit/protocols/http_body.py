@@ -104,15 +104,15 @@ def read_body(content_type: str | None, encoding: str | None, raw: bytes) -> Htt
     return HttpBody(kind, media.name, _structured(kind, raw), raw)
 
 
-def read_shown(content_type: str | None, encoding: str | None, raw: bytes) -> HttpBody:
+def read_shown(content_type: str | None, raw: bytes, encoding: str | None = None) -> HttpBody:
     """Read the body of an answer, as far as that goes: what cannot be read is ``opaque``.
 
     Unlike ``read_body`` this never raises: what policy has no rules on passes as it is.
 
     Args:
         content_type: the header, if there is one.
-        encoding: ``Content-Encoding``, if there is one.
         raw: the whole body.
+        encoding: ``Content-Encoding``, if there is one.
     """
     if not raw:
         return NO_BODY
