@@ -51,6 +51,8 @@ class Script:
     hosted: Sequence[str] = ()
     pieces: int = 3
     """Bytes of an event that are sent at a time: 0 for all of it."""
+    played: Sequence[bytes] = ()
+    """The answer as it is, instead of all that, each of these sent by itself."""
 
 
 Seen = dict[str, Any]
@@ -108,6 +110,8 @@ class ScriptedModels:
         fault = script.fault
         if fault.wait:
             await asyncio.sleep(fault.wait)
+        if script.played:
+            return await self._play(request, script)
         if fault.body is not None or fault.status != 200:
             content = fault.body
             if content is None:
@@ -125,6 +129,17 @@ class ScriptedModels:
         if fault.cut is not None:
             return await self._stream(request, content, script, media="application/json")
         return web.Response(body=content, content_type="application/json")
+
+    async def _play(self, request: web.Request, script: Script) -> web.StreamResponse:
+        fault = script.fault
+        headers = {"Content-Type": str(fault.media), **fault.headers}
+        response = web.StreamResponse(status=fault.status, headers=headers)
+        await response.prepare(request)
+        for piece in script.played:
+            await response.write(piece)
+            await asyncio.sleep(0)
+        await response.write_eof()
+        return response
 
     async def _stream(
         self,
