@@ -31,8 +31,8 @@ EXTRAS += tuple(
 from remit.adapters.declared import ADAPTERS
 
 EXTRAS += tuple(f"remit.adapters.{each.name.replace('-', '_')}" for each in ADAPTERS)
-MODULES = {"aiohttp", "authlib", "biscuit_auth", "graphql", "jinja2", "joserfc", "opentelemetry"}
-MODULES |= {"prometheus_client", "uvloop"}
+MODULES = {"aiohttp", "authlib", "biscuit_auth", "google", "graphql", "grpc", "jinja2", "joserfc"}
+MODULES |= {"opentelemetry", "prometheus_client", "uvloop"}
 
 imported, left_out = 0, []
 for module in pkgutil.walk_packages(remit.__path__, "remit.", onerror=lambda name: None):

@@ -23,7 +23,7 @@ from remit.gateway.forward_addresses import Destinations
 from remit.gateway.hosted import HostedSessions
 from remit.gateway.llm_sessions import CredentialSessions
 from remit.journal import Journal
-from remit.model import Principal
+from remit.model import ApprovalId, Principal
 from remit.server.assembly import assemble
 from remit.server.running import RunningServer
 from remit.storage import Transaction
@@ -150,6 +150,11 @@ class World:
             ).text
 
         return self.server.parts.store.write(work)
+
+    def approve(self, approval: str) -> None:
+        parts = self.server.parts
+        ada = parts.policies.current.person("ada")
+        parts.store.write(lambda t: parts.governor.approve(t, ApprovalId(approval), ada))
 
     async def lookup(self, host: str, port: int) -> Sequence[str]:
         self.lookups.append(host)

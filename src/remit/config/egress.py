@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from msgspec import Meta, Struct
 from remit.config.units import Address, ByteCount, Duration
 
 _HOST_PATTERN = re.compile(r"\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f:]+")
+_AUTHORITY = re.compile(r"(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 _HEADER = re.compile(r"[a-z0-9!#$%&'*+.^`|~-]+")
 
 
@@ -42,6 +44,8 @@ class EgressConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tunnel: Duration = Duration(3600)
     """How long a tunnel may last that nobody looks into."""
     connections: Annotated[int, Meta(ge=1, le=100_000)] = 1_024
+    headers: tuple[str, ...] = ()
+    """Names of headers that policy sees in ``args.headers``, and may change."""
 
     def __post_init__(self) -> None:
         """Refuse what is unsafe, or means nothing.
@@ -63,6 +67,7 @@ class EgressConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 raise ValueError(f"inspect: {each!r}: write a host, *.corp.com, or * for all")
         for each in self.private:
             _check_private(each)
+        _check_headers(self.headers)
         if not 1024 <= self.body <= 64 * 1024**2:
             raise ValueError("body must be between 1KiB and 64MiB")
         if not 0 <= self.hold <= 3600:
@@ -82,12 +87,17 @@ class EgressConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class EnvoyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[envoy]``: answering Envoy's external authorization (``ext_authz``)."""
 
+    hosts: Annotated[tuple[str, ...], Meta(min_length=1)]
+    """What ``Host`` may be, with the port where it is not the usual one. Envoy chooses the server
+    by its routes: a request under another name would be decided as what it is not."""
     grpc: tuple[Address, ...] = ()
     """Where to answer over gRPC. Over HTTP it is at ``/envoy/check`` of the server itself."""
     insecure_plain_grpc: bool = False
     """Whether to listen where other machines can connect: agents' keys pass in the clear."""
     credential: str = "x-remit-key"
     """The header in which agents show their key; it is taken out of what goes on."""
+    headers: tuple[str, ...] = ()
+    """Names of headers that policy sees in ``args.headers``, and may change."""
     tls: bool = True
     """Whether the requests that Envoy asks about came over TLS (their URLs are https)."""
 
@@ -104,8 +114,10 @@ class EnvoyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
                 "would be sent to it in the clear; listen at 127.0.0.1 beside Envoy, or "
                 "insecure_plain_grpc = true where something in between encrypts"
             )
-        if not _HEADER.fullmatch(self.credential):
-            raise ValueError("credential: write the name of a header in lower case")
+        _check_headers((self.credential, *self.headers))
+        for each in self.hosts:
+            if not _AUTHORITY.fullmatch(each):
+                raise ValueError(f"hosts: {each!r}: write a host name in lower case, or host:port")
 
 
 def _check_private(written: str) -> None:
@@ -117,3 +129,9 @@ def _check_private(written: str) -> None:
                 f"private: {written!r}: write a network such as 10.1.0.0/16, an address, or a host "
                 "name in lower case"
             ) from None
+
+
+def _check_headers(names: Sequence[str]) -> None:
+    for each in names:
+        if not _HEADER.fullmatch(each):
+            raise ValueError(f"{each!r}: write the name of a header in lower case")

@@ -29,7 +29,14 @@ from remit.guard.calls import Granted
 from remit.guard.enforcement import Enforcement
 from remit.guard.steps import run_async
 from remit.model import Outcome
-from remit.protocols.http import HttpAction, HttpExchange, action_of, read_exchange, rewritten
+from remit.protocols.http import (
+    HttpAction,
+    HttpExchange,
+    HttpReading,
+    action_of,
+    read_exchange,
+    rewritten,
+)
 from remit.protocols.http_body import read_shown
 from remit.protocols.http_headers import HOP_BY_HOP, read_headers
 from remit.protocols.http_target import (
@@ -77,6 +84,7 @@ class ForwardExchanges:
         self._callers = callers
         self._enforcement = enforcement
         self._servers = servers
+        self._reading = HttpReading(headers=config.headers)
 
     async def answer(self, request: BaseRequest, inside: Inside | None) -> StreamResponse:
         """Answer one request.
@@ -100,7 +108,7 @@ class ForwardExchanges:
             body = await whole_body(
                 request, self._config.body, self._parts.config.limits.request_time
             )
-        exchange = read_exchange(request.method, origin, target, pairs, body)
+        exchange = read_exchange(request.method, origin, target, pairs, body, self._reading)
         asked = ReadRequest(exchange, action_of(exchange))
         proposed = Proposed(
             caller=caller, action=asked.action.action, arguments=asked.action.arguments

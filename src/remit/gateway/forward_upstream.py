@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,8 @@ from remit.protocols.http_headers import HOP_BY_HOP
 _KEEP_ALIVE = 15.0
 _NOT_OURS = frozenset({"host", "alt-svc"})
 """The client makes the one from the URL; the other leads to where no proxy is."""
+_LARGE = 2**20
+"""Bytes from which on the client wants to send a body in pieces."""
 _OWN = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
@@ -98,7 +101,7 @@ class OutsideServers:
             return await self._session.request(
                 method,
                 url,
-                data=body or None,
+                data=io.BytesIO(body) if len(body) > _LARGE else body or None,
                 headers=list(headers),
                 allow_redirects=False,
             )

@@ -28,6 +28,8 @@ from remit.config.mcp import with_mcp_secrets
 from remit.config.models import with_keys
 from remit.console.mount import ConsoleMount
 from remit.errors import ConfigError, RemitError
+from remit.gateway.envoy import EnvoyDecisions
+from remit.gateway.envoy_http import EnvoyMount
 from remit.gateway.forward import ForwardProxy
 from remit.gateway.hosted import HostedSessions
 from remit.gateway.legacy import LegacyMount
@@ -258,13 +260,16 @@ async def serve(config: Config) -> bool:
             mounts.append(ConsoleMount(parts, provider_of(config, session, parts.entropy)))
         if legacy:
             mounts.append(LegacyMount(parts, legacy, sessions))
-        listeners = listeners_of(parts, sessions)
+        mounted, listeners = ports_of_their_own(parts, sessions)
+        mounts += mounted
         sender = _sender(parts, told, session)
         return await _serve(RunningServer(assembled, sender, mounts, listeners))
 
 
-def listeners_of(parts: Parts, sessions: CredentialSessions) -> Sequence[Listener]:
-    """The gateways with ports of their own that the configuration wants. In the event loop.
+def ports_of_their_own(
+    parts: Parts, sessions: CredentialSessions
+) -> tuple[Sequence[Mount], Sequence[Listener]]:
+    """The forward proxy and what answers Envoy, as far as they are configured. In the event loop.
 
     Args:
         parts: of the server.
@@ -273,10 +278,29 @@ def listeners_of(parts: Parts, sessions: CredentialSessions) -> Sequence[Listene
     Raises:
         ConfigError: one cannot be made.
     """
+    mounts: list[Mount] = []
     listeners: list[Listener] = []
-    if parts.config.egress is not None:
-        listeners.append(ForwardProxy(parts, parts.config.egress, sessions))
-    return listeners
+    egress, envoy = parts.config.egress, parts.config.envoy
+    if egress is not None:
+        listeners.append(ForwardProxy(parts, egress, sessions))
+    if envoy is not None:
+        decisions = EnvoyDecisions(parts, envoy, sessions)
+        mounts.append(EnvoyMount(decisions))
+        if envoy.grpc:
+            listeners.append(_over_grpc(decisions))
+    return mounts, listeners
+
+
+def _over_grpc(decisions: EnvoyDecisions) -> Listener:
+    try:
+        from remit.gateway.envoy_grpc import EnvoyListener
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("remit"):
+            raise
+        raise ConfigError(
+            f"envoy.grpc needs {missing.name}, which is not installed: pip install 'remit[envoy]'"
+        ) from None
+    return EnvoyListener(decisions)
 
 
 def _sender(
