@@ -21,7 +21,12 @@ def prepare(folder: Path, policy: str) -> str:
     """Write policy and configuration, and make the key of the agent; its text."""
     (folder / "remit.yaml").write_text(policy, encoding="utf-8")
     (folder / "remit.toml").write_text(CONFIG, encoding="utf-8")
-    command = [sys.executable, "-m", "remit", "agents", "add", AGENT, "--json"]
+    return key_of(folder)
+
+
+def key_of(folder: Path, agent: str = AGENT) -> str:
+    """Make a key of an agent in the store of a folder; its text."""
+    command = [sys.executable, "-m", "remit", "agents", "add", agent, "--json"]
     key: str = json.loads(subprocess.check_output(command, cwd=folder))["key"]
     return key
 

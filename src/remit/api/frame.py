@@ -26,6 +26,7 @@ from remit.identity.delegation import DelegationRoot
 from remit.identity.model import Identity, RequestFacts
 from remit.storage import Snapshot, Store, Transaction
 from remit.storage.bridge import result
+from remit.storage.fleet import Fleet
 
 T = TypeVar("T")
 
@@ -94,6 +95,13 @@ class Parts(Struct, frozen=True, kw_only=True):
     changes: Changes = field(default_factory=Changes)
     faults: Health = field(default_factory=Health)
     measures: Measures | None = None
+    fleet: Fleet | None = None
+    """The nodes over the same database; None where the store is this server's own."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this server does what one of a fleet does for all."""
+        return self.fleet is None or self.fleet.leads
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` in a transaction; its value once the commit is durable.

@@ -23,7 +23,6 @@ from remit.cli.init import os_user
 from remit.cli.workspace import open_store, store_option
 from remit.credentials import Credential, CredentialId, Kind, Right
 from remit.errors import ConfigError
-from remit.guard.opening import STORE_FILE, beside
 from remit.identity.keys import IssuedKey
 from remit.journal import Journal
 from remit.model import Principal
@@ -212,9 +211,7 @@ def _issue(
 
 def _store(policy_path: Path, store_path: Path | None) -> Store:
     """The store, made if there is none: keys come before the first agent does."""
-    from remit.storage.sqlite import SqliteStore
-
-    return SqliteStore(store_path or beside(policy_path, STORE_FILE))
+    return open_store(policy_path, store_path, create=True)
 
 
 def _change(store: Store, work: Callable[[Journal], T]) -> T:

@@ -27,6 +27,8 @@ from remit.identity.keys import IssuedKey
 from remit.journal import Journal
 from remit.model import Principal
 from remit.policy import load
+from remit.storage import Store
+from remit.storage.opening import open_database
 
 _START = 20.0
 """Seconds that a server may take to listen."""
@@ -182,7 +184,7 @@ def _credential(config: Config, agent: str | None) -> Iterator[tuple[str, str | 
     if given is not None:
         yield given, agent
         return
-    if not config.store.path.exists():
+    if config.store.url is None and not config.store.path.exists():
         raise ConfigError(
             f"{config.store.path} is not here, so no key can be made: set REMIT_KEY to one of the "
             "agent's"
@@ -205,10 +207,16 @@ def _credential(config: Config, agent: str | None) -> Iterator[tuple[str, str | 
 
 
 def _changed(config: Config, work: Any) -> Any:
+    with closing(_store(config)) as store:
+        return store.write(lambda t: work(Journal.begin(t, time.time_ns(), secrets.token_bytes)))
+
+
+def _store(config: Config) -> Store:
     from remit.storage.sqlite import SqliteStore
 
-    with closing(SqliteStore(config.store.path)) as store:
-        return store.write(lambda t: work(Journal.begin(t, time.time_ns(), secrets.token_bytes)))
+    if config.store.url is not None:
+        return open_database(config.store.url, secret("REMIT_STORE_PASSWORD"))
+    return SqliteStore(config.store.path)
 
 
 def _only_agent(config: Config) -> str:

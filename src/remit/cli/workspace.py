@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from remit.cli.init import os_user
+from remit.config.secrets import secret
 from remit.errors import ApprovalError, ConfigError
 from remit.guard.opening import STORE_FILE, beside, read_documents
+from remit.storage.opening import open_database
 
 if TYPE_CHECKING:
     from remit.model import Principal
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 POLICY = Path("remit.yaml")
+STORE_URL = "REMIT_STORE_URL"
+"""Names the database of a fleet, for commands that work on a store."""
+STORE_PASSWORD = "REMIT_STORE_PASSWORD"  # noqa: S105 (its name)
+"""Holds the password of the database's user."""
 
 
 def policy_option(command: CommandFunction) -> CommandFunction:
@@ -42,7 +48,8 @@ def store_option(command: CommandFunction) -> CommandFunction:
         "store_path",
         type=click.Path(dir_okay=False, path_type=Path),
         default=None,
-        help=f"The SQLite store.  [default: {STORE_FILE} beside the policy]",
+        help=f"The SQLite store.  [default: the database in {STORE_URL}, or {STORE_FILE} beside "
+        "the policy]",
     )
     return option(policy_option(command))
 
@@ -106,8 +113,13 @@ def known_person(policies: PolicySet, name: str) -> Principal:
     return person
 
 
-def open_store(policy_path: Path, store_path: Path | None) -> Store:
-    """The store beside the policy, or the one that was named. It must exist already.
+def open_store(policy_path: Path, store_path: Path | None, *, create: bool = False) -> Store:
+    """The store beside the policy, or the one that was named: a file, or a fleet's database.
+
+    Args:
+        policy_path: the policy.
+        store_path: the file, if one was named.
+        create: whether to make the file if there is none.
 
     Raises:
         ConfigError: there is none.
@@ -115,7 +127,10 @@ def open_store(policy_path: Path, store_path: Path | None) -> Store:
     """
     from remit.storage.sqlite import SqliteStore
 
+    url = secret(STORE_URL)
+    if store_path is None and url is not None:
+        return open_database(url, secret(STORE_PASSWORD))
     path = store_path or beside(policy_path, STORE_FILE)
-    if not path.is_file():
+    if not create and not path.is_file():
         raise ConfigError(f"{path}: there is no store; nothing has been governed here yet.")
     return SqliteStore(path)

@@ -16,6 +16,7 @@ from remit.config.mcp import McpConfig
 from remit.config.models import GatewayConfig, ModelConfig
 from remit.config.units import Address, ByteCount, Duration
 from remit.identity.settings import IdentitySettings
+from remit.storage.opening import check_url
 from remit.webhooks.settings import WebhookSettings
 
 
@@ -118,9 +119,29 @@ class PolicyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class StoreConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[store]``: where state and the log live."""
+    """``[store]``: where state and the log live.
+
+    The password of the user in ``url`` is the secret ``REMIT_STORE_PASSWORD``.
+    """
 
     path: Path = Path("remit.db")
+    url: str | None = None
+    """A PostgreSQL database instead, ``postgresql://USER@HOST/DATABASE``: for several nodes."""
+    node: str | None = None
+    """What this node is called in its fleet; by default after its machine. No two alike."""
+    timeout: Duration = Duration(10)
+    """How long to go on without the database before requests are refused."""
+
+    def __post_init__(self) -> None:
+        """Refuse an address that does not do.
+
+        Raises:
+            ValueError: says why.
+        """
+        if self.url is not None:
+            check_url(self.url)
+        if not 0.1 <= self.timeout <= 600:
+            raise ValueError("timeout must be between 100ms and 10m")
 
 
 class SigningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

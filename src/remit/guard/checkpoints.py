@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from remit.audit.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint
@@ -20,8 +21,16 @@ class Checkpointer:
     action is admitted, or refuses that.
     """
 
-    def __init__(self, store: Store, signer: Signer, interval: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        signer: Signer,
+        interval: float,
+        signs: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Sign the log of ``store``, while ``signs`` says that it is this process that does."""
         self._store = store
+        self._signs = signs
         self._signer = signer
         self._interval = interval
         self._last = time.monotonic()
@@ -37,7 +46,7 @@ class Checkpointer:
         """Take note of a settled action: start signing when the interval is over."""
         now = time.monotonic()
         with self._mutex:
-            if now - self._last < self._interval:
+            if now - self._last < self._interval or not self._signs():
                 return
             self._last = now
         try:

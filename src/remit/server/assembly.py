@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 import time
 from collections.abc import Callable
 
 from msgspec import Struct
 
+from remit import __version__
 from remit.api.frame import Parts
 from remit.api.metrics import Metrics
 from remit.api.state import PolicyInForce
-from remit.config import Config
+from remit.config import Config, secret
 from remit.errors import ConfigError
 from remit.governor import Governor
 from remit.guard.checkpoints import Checkpointer, check_log
@@ -23,6 +26,8 @@ from remit.server.authentication import Fetch, RequestAuthenticator
 from remit.server.entropy import Entropy
 from remit.signing import FileSigner, write_vkey
 from remit.storage import Store
+from remit.storage.fleet import Fleet
+from remit.storage.opening import open_database
 from remit.storage.sqlite import SqliteStore
 
 
@@ -53,24 +58,31 @@ def assemble(config: Config, fetch: Fetch, clock: Callable[[], int] = time.time_
     signer = _signer(config)
     authenticator = Authenticator.open(config.identity)
     store, entropy = _store(config), Entropy()
+    fleet = None
     try:
         store.read(check_log)
         governor = Governor(policies=lambda: policies.current, clock=clock, entropy=entropy)
         store.write(governor.adopt)
         callers = RequestAuthenticator(authenticator, store, clock, fetch)
+        fleet = _fleet(config, store, policies, clock)
         parts = Parts(
             config=config,
             store=store,
             governor=governor,
             policies=policies,
-            checkpointer=Checkpointer(store, signer, config.signing.interval),
+            checkpointer=Checkpointer(
+                store, signer, config.signing.interval, lambda: fleet is None or fleet.leads
+            ),
             authenticator=callers,
             clock=clock,
             entropy=entropy,
             measures=Metrics(store),
+            fleet=fleet,
         )
         invitation = first_admin(store, now=clock(), entropy=entropy)
     except BaseException:
+        if fleet is not None:
+            fleet.close()
         store.close()
         raise
     return Assembled(parts=parts, callers=callers, invitation=invitation)
@@ -86,8 +98,25 @@ def _signer(config: Config) -> FileSigner:
     return signer
 
 
+def _fleet(
+    config: Config, store: Store, policies: PolicyInForce, clock: Callable[[], int]
+) -> Fleet | None:
+    """The fleet that this server joins, where its store is shared."""
+    if config.store.url is None:
+        return None
+    from remit.storage.postgres import PostgresStore
+
+    assert isinstance(store, PostgresStore)
+    name = config.store.node or f"{socket.gethostname()}-{os.getpid()}"
+    return store.join(name, __version__, lambda: (policies.current.revision, policies.fault), clock)
+
+
 def _store(config: Config) -> Store:
-    path = config.store.path
+    settings = config.store
+    if settings.url is not None:
+        password = secret("REMIT_STORE_PASSWORD")
+        return open_database(settings.url, password, timeout=settings.timeout)
+    path = settings.path
     try:
         return SqliteStore(path)
     except OSError as error:

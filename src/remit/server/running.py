@@ -39,10 +39,11 @@ from remit.gateway.llm_upstream import ModelUpstreams
 from remit.gateway.mcp_http import McpMount
 from remit.server.assembly import Assembled, assemble
 from remit.server.fetching import fetch_document, provider_of
+from remit.server.following import FleetWatch
 from remit.server.sockets import UnixListener, load_certificate, tcp_sockets, tls_context
 from remit.server.tracing import INTERVAL as TRACE_INTERVAL
 from remit.server.tracing import tracer_of
-from remit.server.upkeep import SWEEP_INTERVAL, TALLY_INTERVAL, repeat, sign, sweep, tally
+from remit.server.upkeep import SWEEP_INTERVAL, TALLY_INTERVAL, leading, repeat, sign, sweep, tally
 from remit.server.watching import PolicyWatch
 from remit.webhooks.sending import INTERVAL, WebhookSender
 from remit.webhooks.settings import Webhook, with_secrets
@@ -110,7 +111,11 @@ class RunningServer:
         ]
         await self._tend(self.parts)
         await self._news.look(self.parts)  # what comes from now on is news
-        await self._send(self.parts)
+        await leading(self._send)(self.parts)
+        if self.parts.fleet is not None:
+            following = FleetWatch(self.parts, self.parts.fleet, self._news.look)
+            await following.look()
+            self._begin(following.run())
         for each in opened:
             await self._listen_tcp(each)
         if self._unix is not None:
@@ -202,14 +207,15 @@ class RunningServer:
         parts = self.parts
         config = parts.config
         self._begin(self._watch.run(config.policy.poll))
-        self._begin(repeat(parts, "sweep", sweep, SWEEP_INTERVAL))
-        self._begin(repeat(parts, "tallies", tally, TALLY_INTERVAL))
-        self._begin(repeat(parts, "news", self._news.look, LOOK_INTERVAL))
+        self._begin(repeat(parts, "sweep", leading(sweep), SWEEP_INTERVAL))
+        self._begin(repeat(parts, "tallies", leading(tally), TALLY_INTERVAL))
+        if parts.fleet is None:  # a fleet is told of news by the database
+            self._begin(repeat(parts, "news", self._news.look, LOOK_INTERVAL))
         if self._sender is not None:
-            self._begin(repeat(parts, "webhooks", self._send, INTERVAL))
+            self._begin(repeat(parts, "webhooks", leading(self._send), INTERVAL))
         if self._tracer is not None:
             self._begin(repeat(parts, "tracing", self._tracer.look, TRACE_INTERVAL))
-        self._begin(repeat(parts, "signing", sign, config.signing.interval))
+        self._begin(repeat(parts, "signing", leading(sign), config.signing.interval))
         self._begin(repeat(parts, "identity", self._tend, TEND_INTERVAL))
 
     async def _send(self, _: Parts) -> None:
@@ -230,6 +236,8 @@ class RunningServer:
                 _log.error("not ended well", extra={"failure": error})
         if self._tracer is not None:
             await self._tracer.close()
+        if self.parts.fleet is not None:
+            await asyncio.to_thread(self.parts.fleet.close)
         await asyncio.to_thread(self.parts.store.close)
         if self._unix is not None:
             self._unix.close()
@@ -382,10 +390,15 @@ def _greet(server: RunningServer) -> None:
             "revision": parts.policies.current.revision,
             "mode": parts.policies.current.mode.value,
             "policy": str(parts.config.policy.path),
-            "store": str(parts.config.store.path),
+            "store": _place(parts.config),
             "pid": os.getpid(),
         },
     )
+
+
+def _place(config: Config) -> str:
+    """Where the store is, as it may be shown."""
+    return config.store.url or str(config.store.path)
 
 
 _LINK = """

@@ -55,6 +55,16 @@ async def sign(parts: Parts) -> None:
     await parts.write(parts.checkpointer.sign)
 
 
+def leading(work: Callable[[Parts], Awaitable[None]]) -> Callable[[Parts], Awaitable[None]]:
+    """The same work, left to the one node of a fleet that leads."""
+
+    async def step(parts: Parts) -> None:
+        if parts.leads:
+            await work(parts)
+
+    return step
+
+
 async def repeat(
     parts: Parts, part: str, work: Callable[[Parts], Awaitable[None]], interval: float
 ) -> None:

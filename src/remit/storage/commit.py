@@ -42,6 +42,15 @@ class TransactionLost(Exception):  # noqa: N818 (a signal to the leader, never s
         super().__init__(str(problem))
 
 
+class Later:
+    """What ``Engine.run`` may give instead of a value: it is known once the group is durable."""
+
+    __slots__ = ("error", "value")
+
+    value: Any
+    error: BaseException | None
+
+
 class Engine(Protocol):
     """The transaction that a leader drives. Only the leading thread calls these."""
 
@@ -142,6 +151,9 @@ class _Batch:
         for turn in self.turns:
             if not (self.durable or turn.settled or turn.error):
                 turn.error = StoreError("Interrupted before it was known to be written. Try again.")
+            if isinstance(turn.value, Later):
+                turn.error = turn.error or turn.value.error
+                turn.value = turn.value.value
             turn.finish()
 
 
