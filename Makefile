@@ -64,8 +64,8 @@ lock: setup  ## Resolve requirements.lock anew (no index address is written into
 peers: setup  ## What the MCP gateway is tested against, into .peers (tests install it themselves)
 	$(RUN) tests/mcp_gateway/installing.py
 
-test-adapters: setup  ## The contract of every adapter, each in its framework's own environment
-	REMIT_ADAPTERS=all $(RUN) -m pytest tests/adapters
+test-adapters: setup  ## The contracts of all adapters and coding agents, in the real programs
+	REMIT_ADAPTERS=all $(RUN) -m pytest tests/adapters tests/hooks
 
 lock-frameworks: setup  ## Resolve the frameworks that adapters are tested with anew
 	$(RUN) tests/adapters/environments.py --lock

@@ -22,6 +22,7 @@ EXTRAS = ("remit.server", "remit.api", "remit.telemetry", "remit.identity.", "re
 EXTRAS += ("remit.gateway.hosted", "remit.gateway.llm", "remit.gateway.legacy")
 EXTRAS += ("remit.gateway.forward", "remit.gateway.envoy", "remit.gateway.http_problems")
 EXTRAS += ("remit.storage.postgres",)
+EXTRAS += ("remit.hooks.mount",)
 EXTRAS += ("remit.protocols.graphql", "remit.protocols.http")
 EXTRAS += ("remit.console",)
 EXTRAS += tuple(

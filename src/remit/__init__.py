@@ -10,8 +10,9 @@ under test) can be imported without all others.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+# Not imported from typing: that is most of what a short command such as ``remit hook`` would load.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from remit.errors import (
         ApprovalError,

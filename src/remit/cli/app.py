@@ -45,6 +45,11 @@ _COMMANDS = {
     "wrap": ("remit.cli.wrap:wrap", "Govern an MCP server that a client starts as a command."),
     "mcp": ("remit.cli.mcp:mcp", "Look at MCP servers, accept their tools, and govern clients."),
     "egress": ("remit.cli.egress:egress", "The authority that the forward proxy opens TLS with."),
+    "hooks": ("remit.cli.hooks:hooks", "Put coding agents under Remit by their own hooks."),
+    "hook": (
+        "remit.cli.hook:hook",
+        "Answer one question of a coding agent's host, on standard input and output.",
+    ),
     "run": (
         "remit.cli.run:run",
         "Run a command in a session of its own, with its model APIs behind the gateway.",

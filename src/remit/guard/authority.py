@@ -38,6 +38,8 @@ class Proposed(Struct, frozen=True, kw_only=True):
     """What it takes at most, where the edge can say."""
     findings: tuple[Finding, ...] = ()
     """What the edge's detectors saw in it."""
+    resolved: Mapping[str, str] | None = None
+    """Real paths by path, where the edge is on another machine; None: those of this one."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -56,7 +56,19 @@ def real_paths(arguments: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         InvalidArgument: there are more than 1,024 strings, or the file system does not answer.
     """
-    found: dict[str, str] = {}
+    try:
+        return {path: os.path.realpath(path) for path in possible_paths(arguments)}
+    except OSError as error:
+        raise InvalidArgument("args", f"a path cannot be resolved: {error}") from error
+
+
+def possible_paths(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every string in the arguments that may be a path.
+
+    Raises:
+        InvalidArgument: there are more than 1,024.
+    """
+    found: dict[str, None] = {}
     left: list[Any] = list(arguments.values())
     while left:
         value = left.pop()
@@ -65,15 +77,12 @@ def real_paths(arguments: Mapping[str, Any]) -> dict[str, str]:
                 continue
             if len(found) == _MAX_PATHS:
                 raise InvalidArgument("args", f"more than {_MAX_PATHS} strings where paths count")
-            try:
-                found[value] = os.path.realpath(value)
-            except OSError as error:
-                raise InvalidArgument("args", f"a path cannot be resolved: {error}") from error
+            found[value] = None
         elif isinstance(value, dict):
             left.extend(value.values())
         elif isinstance(value, list):
             left.extend(value)
-    return found
+    return tuple(found)
 
 
 def shortened(error: BaseException) -> str:

@@ -160,6 +160,11 @@ class Guard:
         return self._local.store
 
     @property
+    def enforcement(self) -> Enforcement:
+        """What governs, for surfaces that are built on a guard."""
+        return self._enforcement
+
+    @property
     def _local(self) -> LocalAuthority:
         if self._here is None:
             raise ConfigError(

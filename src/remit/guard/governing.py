@@ -158,7 +158,10 @@ class GoverningAuthority(ABC):
     def _request(
         self, proposed: Proposed, needs: ToolNeeds, found: tuple[Finding, ...]
     ) -> AccessRequest:
-        caller, arguments = proposed.caller, proposed.arguments
+        caller, arguments, resolved = proposed.caller, proposed.arguments, proposed.resolved
+        if resolved is None:
+            looks = needs.of(proposed.action.name).paths
+            resolved = real_paths(arguments) if looks else {}
         return AccessRequest(
             principal=self._acting(caller, needs.policies),
             session=caller.session,
@@ -166,7 +169,7 @@ class GoverningAuthority(ABC):
             arguments=arguments,
             context=caller.context,
             findings=(*proposed.findings, *found),
-            resolved=real_paths(arguments) if needs.of(proposed.action.name).paths else {},
+            resolved=resolved,
             estimate=proposed.estimate,
             trace=caller.trace,
         )

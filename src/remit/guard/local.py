@@ -17,7 +17,7 @@ from remit.guard.needs import ToolNeeds
 from remit.guard.steps import Ask, Flow, Pause
 from remit.model import ApprovalId, Principal, Session, SessionId
 from remit.policy import PolicySet
-from remit.storage import Store
+from remit.storage import Store, Transaction
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
@@ -66,11 +66,25 @@ class LocalAuthority(GoverningAuthority):
         self, agent: str, user: str | None, intent: str | None, parent: SessionId | None
     ) -> Flow[Session]:
         """Open a session, or with a ``parent`` delegate from it."""
-        principal = self.policies.principal(agent, user=user)
         return self._written(
-            "The session was not opened",
-            lambda t: self._governor.open_session(t, principal, intent, parent),
+            "The session was not opened", lambda t: self.begin(t, agent, user, intent, parent)
         )
+
+    def begin(
+        self,
+        t: Transaction,
+        agent: str,
+        user: str | None,
+        intent: str | None,
+        parent: SessionId | None = None,
+    ) -> Session:
+        """Open a session within a transaction, as ``open_session``.
+
+        Raises:
+            InvalidRequest: the intent is unusable, or the parent cannot delegate.
+        """
+        principal = self.policies.principal(agent, user=user)
+        return self._governor.open_session(t, principal, intent, parent)
 
     def answered(self, approval: ApprovalId, deadline: float) -> Flow[bool]:
         """Wait for people until a monotonic time; whether they have made up their minds."""

@@ -37,6 +37,7 @@ from remit.gateway.llm import model_mounts
 from remit.gateway.llm_sessions import CredentialSessions
 from remit.gateway.llm_upstream import ModelUpstreams
 from remit.gateway.mcp_http import McpMount
+from remit.hooks.mount import HookMount
 from remit.server.assembly import Assembled, assemble
 from remit.server.fetching import fetch_document, provider_of
 from remit.server.following import FleetWatch
@@ -261,7 +262,7 @@ async def serve(config: Config) -> bool:
         assembled = assemble(config, partial(fetch_document, session))
         parts = assembled.parts
         sessions = CredentialSessions(HostedSessions(parts), config.model_gateway.session_idle)
-        mounts: list[Mount] = [*model_mounts(parts, upstreams, sessions)]
+        mounts: list[Mount] = [*model_mounts(parts, upstreams, sessions), HookMount(parts)]
         if servers:
             mounts.append(McpMount(parts, servers, sessions=sessions))
         if config.console.enabled:
