@@ -23,7 +23,7 @@ from remit.hooks import answers, remembering, results
 from remit.hooks.actions import TypedAction, typed
 from remit.hooks.answers import Json
 from remit.hooks.payloads import HookQuestion
-from remit.hooks.remembering import OpenCall
+from remit.hooks.remembering import HookedCall
 from remit.model import Session
 from remit.storage import Snapshot, Store, Transaction
 
@@ -91,7 +91,7 @@ class HookDesk:
             granted: Granted = yield from self._enforcement.admit(proposed, accept)
         except RemitError as refusal:
             return answers.refused(question.host, question.event, str(refusal))
-        opened = OpenCall(
+        opened = HookedCall(
             request=granted.request,
             admission=granted.admission,
             looks_at_result=granted.looks_at_result,
@@ -104,7 +104,7 @@ class HookDesk:
         return answers.silence(question.host, question.event)
 
     def _after(self, key: str, question: HookQuestion) -> Flow[Json]:
-        opened: OpenCall | None = yield from self._written(
+        opened: HookedCall | None = yield from self._written(
             lambda t: remembering.take_call(t, key, question.call)
         )
         if opened is None:

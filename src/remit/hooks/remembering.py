@@ -19,7 +19,7 @@ _MOST_OPEN = 64
 """Calls of one session that may be open; the oldest is forgotten, and its lease ends."""
 
 
-class OpenCall(Struct, frozen=True, kw_only=True):
+class HookedCall(Struct, frozen=True, kw_only=True):
     """A call that was granted and has not ended yet."""
 
     request: AccessRequest
@@ -31,7 +31,7 @@ class HostSession(Struct, frozen=True, kw_only=True):
     """What is remembered of one session of a host."""
 
     session: SessionId
-    calls: Mapping[str, tuple[OpenCall, ...]] = field(default_factory=dict)
+    calls: Mapping[str, tuple[HookedCall, ...]] = field(default_factory=dict)
     """By the host's id of the call. Where hosts give none, the same call may be open twice."""
 
 
@@ -62,7 +62,7 @@ def keep_session(t: Transaction, key: str, session: SessionId) -> None:
     t.put_memory(key, _encode(HostSession(session=session)))
 
 
-def keep_call(t: Transaction, key: str, call: str, opened: OpenCall) -> None:
+def keep_call(t: Transaction, key: str, call: str, opened: HookedCall) -> None:
     """Remember that a call was granted."""
     known = remembered(t, key)
     assert known is not None, "a call is granted in a session"
@@ -73,7 +73,7 @@ def keep_call(t: Transaction, key: str, call: str, opened: OpenCall) -> None:
     t.put_memory(key, _encode(replace(known, calls=calls)))
 
 
-def take_call(t: Transaction, key: str, call: str) -> OpenCall | None:
+def take_call(t: Transaction, key: str, call: str) -> HookedCall | None:
     """Take an open call out, the oldest of that id; None when nothing was granted."""
     known = remembered(t, key)
     if known is None or call not in known.calls:
@@ -83,7 +83,7 @@ def take_call(t: Transaction, key: str, call: str) -> OpenCall | None:
 
 
 def _without_first(
-    calls: Mapping[str, tuple[OpenCall, ...]], call: str
-) -> dict[str, tuple[OpenCall, ...]]:
+    calls: Mapping[str, tuple[HookedCall, ...]], call: str
+) -> dict[str, tuple[HookedCall, ...]]:
     left = {**calls, call: calls[call][1:]}
     return {each: opened for each, opened in left.items() if opened}
