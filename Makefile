@@ -10,7 +10,7 @@ PURE_TESTS := tests/policy tests/provenance tests/audit tests/protocols tests/id
   governor_stops model obligations observation outlook sessions signing stops text))
 PURE_TESTS += tests/inspection $(filter-out %/test_overspend.py,$(wildcard tests/budgets/test_*.py))
 
-.PHONY: console screenshots evals demo test test-adapters lock-frameworks check coverage bench bench-peers fix soak fuzz bare lock setup peers clean
+.PHONY: console screenshots evals demo test edges static test-adapters lock-frameworks check coverage bench bench-peers fix soak fuzz bare lock setup peers clean
 
 demo: setup  ## A hijacked agent, first ungoverned, then governed; 20 seconds
 	$(BIN)/remit demo
@@ -18,7 +18,12 @@ demo: setup  ## A hijacked agent, first ungoverned, then governed; 20 seconds
 test: setup  ## All tests
 	$(RUN) -m pytest -n 2 --dist loadfile
 
-check: setup bare coverage  ## Style, types, layers, coverage of the pure core, bare install
+edges: setup  ## The tests that `make coverage` does not run
+	$(RUN) -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(PURE_TESTS))
+
+check: bare coverage static  ## Style, types, layers, coverage of the pure core, bare install
+
+static: setup  ## Style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
