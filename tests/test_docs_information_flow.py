@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from remit import policy
+from remit import policy, remits
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "information-flow.md").read_text()
@@ -21,6 +21,14 @@ def test_the_python_of_the_guide_runs():
     names: dict[str, object] = {}
     for block in blocks("python"):
         exec(block, names)
+
+
+def test_the_tasks_of_the_guide_narrow_what_they_say():
+    (tasks,) = [block for block in blocks("yaml") if "tasks:" in block]
+    policies = policy.load({"remit.yaml": tasks})
+    bot = policies.principal("inventory-bot")
+    found = [[each.by for each in remits.derived(policies, bot, said)] for said in ("", "Report!")]
+    assert found == [["policy: own-words"], ["policy: own-words", "policy: reports"]]
 
 
 def test_the_policies_of_the_guide_load():

@@ -23,7 +23,8 @@ from guarding import (
     store_of,
     unsettled,
 )
-from remit import Denied, Guard, InvalidArgument, InvalidRequest, SessionScope
+from remit import Denied, Guard, InvalidArgument, InvalidRequest, SessionScope, TaskRemit
+from remit.model import Does
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -267,3 +268,52 @@ def test_tools_and_sessions_outlive_the_name_of_their_guard(tmp_path: Path) -> N
         gc.collect()
         assert note("b") == "b"
         assert session.labels == ()
+
+
+def test_a_session_is_narrowed_to_its_task_and_so_are_those_it_delegates_to(guard: Guard) -> None:
+    ran: list[object] = []
+    note = guard.wrap(lambda text: ran.append(text), name="note")
+    pay = guard.wrap(lambda amount: ran.append(amount), name="pay")
+    with guard.session(agent="bot", remit=TaskRemit(does=["read"], tools=["n*"])) as session:
+        assert [each.does for each in session.remits] == [(Does.READ,)]
+        note("a")
+        with pytest.raises(Denied, match="narrowed to its task") as refused:
+            pay(1)
+        assert refused.value.reasons[0].rule == "task-remit"
+        with session.delegate(agent="sub-bot", remit=TaskRemit(tools=["note", "pay"])):
+            note("b")
+            with pytest.raises(Denied, match="task-remit"):
+                pay(2)
+    with guard.session(agent="bot"):
+        pay(3)
+    assert ran == ["a", "b", 3]
+
+
+def test_a_remit_that_narrows_nothing_opens_no_session(guard: Guard) -> None:
+    with pytest.raises(InvalidRequest, match="narrows something"):
+        guard.session(agent="bot", remit=TaskRemit())
+
+
+FLOW = """
+tools:
+  - {match: send, does: send, controls: {who: [args.to]}}
+rules:
+  - {id: sends, tools: send, effect: allow}
+  - {id: named, tools: send, when: '!from_user(controls.who)', effect: deny}
+"""
+
+
+def test_what_the_user_says_later_is_their_word(tmp_path: Path) -> None:
+    with open_guard(tmp_path, FLOW) as guard:
+        ran: list[str] = []
+        send = guard.wrap(lambda to: ran.append(to), name="send")
+        with guard.session(agent="bot", intent="Write to ada@corp.example") as session:
+            with pytest.raises(Denied):
+                send("grace@corp.example")
+            session.say("And to grace@corp.example, please")
+            send("grace@corp.example")
+            asyncio.run(session.say_async("Then to alan@corp.example"))
+            send("alan@corp.example")
+            with pytest.raises(InvalidRequest, match="1 to 10000"):
+                session.say("")
+        assert ran == ["grace@corp.example", "alan@corp.example"]

@@ -40,6 +40,7 @@ PUBLIC = [
     "StoreLocked",
     "StoreReadOnly",
     "StoreTooNew",
+    "TaskRemit",
     "Unavailable",
     "Withheld",
     "__version__",

@@ -37,7 +37,17 @@ if TYPE_CHECKING:
         Withheld,
     )
     from remit.guard import AsyncPermit, Guard, Permit, SessionScope
-    from remit.model import Admission, ApprovalId, Effect, Fault, Location, Mode, Reason, SessionId
+    from remit.model import (
+        Admission,
+        ApprovalId,
+        Effect,
+        Fault,
+        Location,
+        Mode,
+        Reason,
+        SessionId,
+        TaskRemit,
+    )
 
 __version__ = "0.1.0"
 
@@ -72,6 +82,7 @@ __all__ = [
     "StoreLocked",
     "StoreReadOnly",
     "StoreTooNew",
+    "TaskRemit",
     "Unavailable",
     "Withheld",
     "__version__",

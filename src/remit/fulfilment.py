@@ -32,6 +32,7 @@ from remit.model import (
     Reason,
 )
 from remit.policy import PolicySet, decide
+from remit.remits import outside
 
 T = TypeVar("T")
 
@@ -58,11 +59,22 @@ class Ruling(Struct, frozen=True, kw_only=True):
 def rule(policies: PolicySet, request: AccessRequest, facts: Facts) -> Ruling:
     """Decide on a call, try its obligations out, and decide on the call that comes of them.
 
-    Under ``Mode.SHADOW`` the call stays as it came; the decision is what it would have been.
+    Under ``Mode.SHADOW`` the call stays as it came; the decision is what it would have been. What
+    is beyond the task of the session is denied in every mode.
 
     Raises:
         InvalidArgument: the arguments are not JSON.
     """
+    ruling = _by_policy(policies, request, facts)
+    remits = facts.session.remits
+    beyond = remits and outside(remits, policies, ruling.ran, facts.provenance)
+    if not beyond:
+        return ruling
+    return replace(ruling, decision=denied(replace(ruling.decision, mode=Mode.ENFORCE), beyond))
+
+
+def _by_policy(policies: PolicySet, request: AccessRequest, facts: Facts) -> Ruling:
+    """What policy makes of a call, whatever its session is for."""
     decision = decide(policies, request, facts)
     if request.action.name == pins.ACTION:
         decision = _by_a_person(decision)

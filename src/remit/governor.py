@@ -23,8 +23,8 @@ from msgspec.structs import replace
 
 from remit import (
     approvals,
-    breakers,
     charging,
+    conversation,
     ledger,
     recall,
     sessions,
@@ -36,7 +36,6 @@ from remit.approvals import Approval
 from remit.braking import answered, brake, burn, noted, stop_if_tripped
 from remit.errors import (
     ApprovalError,
-    AuditError,
     InvalidRequest,
 )
 from remit.fulfilment import rule, rule_on_result
@@ -56,6 +55,7 @@ from remit.model import (
     Session,
     SessionId,
     Settlement,
+    TaskRemit,
 )
 from remit.policy import PolicySet
 from remit.settling import session_of, took_of, unsettled
@@ -116,40 +116,45 @@ class Governor:
         intent: str | None = None,
         parent: SessionId | None = None,
         session_id: SessionId | None = None,
+        remit: TaskRemit | None = None,
     ) -> Session:
         """Open a session and record it.
 
         With a ``parent`` this is delegation: the new session acts on behalf of the parent's
-        principal, starts with the parent's labels, and is one level deeper.
+        principal, starts with the parent's labels and task remits, and is one level deeper.
+
+        Args:
+            t: the transaction.
+            principal: whose session it is.
+            intent: what the user said that it is for.
+            parent: the session that delegates.
+            session_id: None: a new one.
+            remit: what its task is narrowed to, besides what policy narrows it to.
 
         Raises:
-            InvalidRequest: the id is taken or unusable, or the parent cannot delegate.
+            InvalidRequest: the id is taken or unusable, the parent cannot delegate, or the remit
+                cannot be meant.
         """
-        journal = self._begin(t)
-        caller = None
-        if parent is not None:
-            caller = t.session(parent)
-            if caller is None:
-                raise InvalidRequest("there is no such parent session; open it first")
-        chosen = session_id if session_id is not None else SessionId(journal.new_id("s"))
-        session = sessions.start(
-            chosen, principal, journal.now, intent=intent, parent=caller, max_depth=self._max_depth
+        return conversation.opened(
+            self._begin(t),
+            self._policies(),
+            principal,
+            intent=intent,
+            parent=parent,
+            session_id=session_id,
+            remit=remit,
+            max_depth=self._max_depth,
         )
-        if t.session(chosen) is not None:
-            raise InvalidRequest(f"session {chosen} exists; leave the id out to get a new one")
-        if caller is not None:
-            policy = self._policies().breakers
-            delegating, session = breakers.delegated(caller, session, policy, journal.now)
-            journal.keep(caller, delegating)
-        args, values = journal.seal(None if intent is None else {"intent": intent})
-        record = ledger.session(session, now=journal.now, args=args, note=journal.note)
-        try:
-            journal.append(record, values)
-        except AuditError as problem:
-            raise InvalidRequest(f"the session was not opened: {problem}") from None
-        t.put_session(session)
-        recall.opened(t, self._policies(), session, caller)
-        return session
+
+    def say(self, t: Transaction, session_id: SessionId, words: str) -> Session:
+        """Take in what the user said after the intent: it is the user's word from then on.
+
+        To be called by whoever is trusted to tell the user's words from all others.
+
+        Raises:
+            InvalidRequest: there is no such session that the user can speak in, or no words.
+        """
+        return conversation.said(self._begin(t), self._policies(), session_id, words)
 
     def end_session(self, t: Transaction, session_id: SessionId) -> Session:
         """End a session and record it. Its labels join the session that delegated to it.
@@ -159,18 +164,7 @@ class Governor:
         Raises:
             InvalidRequest: there is no such session.
         """
-        session = t.session(session_id)
-        if session is None:
-            raise InvalidRequest("there is no such session; nothing was ended")
-        if session.ended_at is not None:
-            return session
-        journal = self._begin(t)
-        ended = breakers.forgotten(sessions.end(session, journal.now))
-        t.put_session(ended)
-        journal.hand_up(ended)
-        recall.ended(t, self._policies(), ended)
-        journal.append(ledger.session(ended, now=journal.now, args=None, note=journal.note))
-        return ended
+        return conversation.ended(self._begin(t), self._policies(), session_id)
 
     # Actions
 

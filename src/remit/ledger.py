@@ -26,6 +26,7 @@ from remit.audit.record import (
     RecordedPrincipal,
     RecordedRule,
     RecordedStop,
+    RecordedTask,
     RecordedUsage,
     commitment,
 )
@@ -44,6 +45,7 @@ from remit.model import (
     Reason,
     Revision,
     Session,
+    TaskRemit,
     Usage,
 )
 from remit.stops import Stop
@@ -252,8 +254,14 @@ def shortened(record: Record) -> Record:
     )
 
 
-def session(kept: Session, *, now: int, args: str | None, note: str | None) -> Record:
-    """A session started or ended. ``args`` commits to its intent."""
+def session(
+    kept: Session, *, now: int, args: str | None, note: str | None, status: str | None = None
+) -> Record:
+    """A session started or ended, or the user ``said`` something in it.
+
+    ``args`` commits to its intent or to those words. With the start comes what it is narrowed to.
+    """
+    started = "started" if kept.ended_at is None else "ended"
     return Record(
         args=args,
         at=now // 1000,
@@ -262,7 +270,20 @@ def session(kept: Session, *, now: int, args: str | None, note: str | None) -> R
         note=note,
         principal=chain(kept.principal),
         session=kept.id,
-        status="started" if kept.ended_at is None else "ended",
+        status=status or started,
+        task=tuple(map(_task, kept.remits)) if status is None and kept.ended_at is None else (),
+    )
+
+
+def _task(remit: TaskRemit) -> RecordedTask:
+    """What a session is narrowed to; patterns of values are kept apart, like values."""
+    return RecordedTask(
+        amount=remit.amount is not None,
+        asked=remit.asked,
+        by=_plain(remit.by),
+        does=tuple(each.value for each in remit.does),
+        only=tuple(sorted(remit.only)),
+        tools=tuple(map(_plain, remit.tools)),
     )
 
 

@@ -190,6 +190,27 @@ class TrailStep(Struct, frozen=True, kw_only=True, array_like=True):
     """Fingerprint of the result; empty until it is known."""
 
 
+Control: TypeAlias = Literal["who", "where", "which", "when", "access", "links"]
+"""What a control argument decides, as far as it can be held to patterns."""
+
+
+class TaskRemit(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What one task needs. It takes rights away in one session, and never gives any."""
+
+    tools: tuple[str, ...] = ()
+    """Patterns of tool names; empty: any tool."""
+    does: tuple[Does, ...] = ()
+    """Classes of what tools do; empty: any. A tool of several classes needs all of them."""
+    only: Mapping[Control, tuple[str, ...]] = field(default_factory=dict)
+    """Patterns that control values of a kind must fit, such as the receivers under ``who``."""
+    amount: float | None = None
+    """The largest amount."""
+    asked: bool = False
+    """Whether everything but reading must be asked for in the user's words, receivers named."""
+    by: str = ""
+    """Who derived it, for explanations, such as ``policy: restock``."""
+
+
 class Session(Struct, frozen=True, kw_only=True):
     """One task of one agent, as stored. Labels only grow; counters only count up."""
 
@@ -212,6 +233,8 @@ class Session(Struct, frozen=True, kw_only=True):
     """The latest calls, as many as the breakers of the policy look at."""
     delegated: tuple[int, ...] = ()
     """When it delegated lately, where a breaker counts that."""
+    remits: tuple[TaskRemit, ...] = ()
+    """What its task is narrowed to, and the tasks that it was delegated from: all of them."""
     crowded: Mapping[str, int] = field(default_factory=dict)
     """The breakers for which it was one delegated session too many, and how many there were."""
 
@@ -305,7 +328,7 @@ class Reason(Struct, frozen=True, kw_only=True):
     Built-in rule ids of policy: ``default``, ``rule-error``, ``missing-fact``, ``unknown-agent``,
     ``look-alike-name``, ``bad-arguments``. Of state: ``rate-limit``, ``budget``, ``obligation``,
     ``outcome-missing``, ``session-unknown``, ``session-principal``, ``session-ended``,
-    ``record-too-large``, ``approval-rejected``, ``stopped``, ``pins-changed``,
+    ``record-too-large``, ``approval-rejected``, ``stopped``, ``pins-changed``, ``task-remit``,
     ``not-inspected``.
     """
 

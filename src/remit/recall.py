@@ -68,6 +68,13 @@ def ended(t: Transaction, policies: PolicySet, session: Session) -> None:
     t.put_memory(_key(session.id), stored(forgotten(Memory(), session.labels)))
 
 
+def said(t: Transaction, policies: PolicySet, session: Session, words: str) -> None:
+    """Remember what the user said after the intent. It is the user's word from now on."""
+    before = known(t, policies, session)
+    if before is not None and words not in before.memory.said:
+        t.put_memory(_key(session.id), stored(say(before.memory, words)))
+
+
 def observed(
     t: Transaction,
     policies: PolicySet,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from remit.errors import InvalidRequest
-from remit.model import AccessRequest, Effect, Principal, Reason, Session, SessionId
+from remit.model import AccessRequest, Effect, Principal, Reason, Session, SessionId, TaskRemit
 
 MAX_DEPTH = 8
 """How deep delegation may go, unless configured otherwise."""
@@ -24,7 +24,10 @@ MAX_NAME = 200
 """Characters. A longer tool name counts under ``*``; a longer session id is refused."""
 
 MAX_INTENT = 10_000
-"""Characters."""
+"""Characters. Of each thing that the user says later, too."""
+
+MAX_REMITS = 32
+"""Task remits of one session, those of the sessions above it included."""
 
 
 def start(
@@ -34,9 +37,12 @@ def start(
     *,
     intent: str | None = None,
     parent: Session | None = None,
+    remits: tuple[TaskRemit, ...] = (),
     max_depth: int = MAX_DEPTH,
 ) -> Session:
     """A new session. With a ``parent``, it acts on behalf of the parent's principal.
+
+    What the parent is narrowed to, it is narrowed to as well, besides ``remits``.
 
     Raises:
         InvalidRequest: the id or the intent is unusable, or the parent cannot delegate (any more).
@@ -50,7 +56,9 @@ def start(
             f"the intent has {len(intent)} characters; say it in {MAX_INTENT} or fewer"
         )
     if parent is None:
-        return Session(id=session_id, principal=principal, started_at=now, intent=intent)
+        return Session(
+            id=session_id, principal=principal, started_at=now, intent=intent, remits=remits
+        )
     if parent.ended_at is not None:
         raise InvalidRequest(f"session {parent.id} has ended; delegate from an open session")
     if parent.depth + 1 > max_depth:
@@ -63,6 +71,9 @@ def start(
             f"{principal.id} already acts on behalf of another than {parent.principal.id}; "
             "delegate to the agent alone"
         )
+    both = (*parent.remits, *remits)
+    if len(both) > MAX_REMITS:
+        raise InvalidRequest(f"the session would have more than {MAX_REMITS} task remits")
     return Session(
         id=session_id,
         principal=replace(principal, on_behalf_of=parent.principal),
@@ -72,6 +83,7 @@ def start(
         parent=parent.id,
         depth=parent.depth + 1,
         task=parent.task or parent.id,
+        remits=tuple(each for at, each in enumerate(both) if each not in both[:at]),
     )
 
 

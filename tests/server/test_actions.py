@@ -12,6 +12,7 @@ import pytest
 from remit.api.frame import Parts
 from remit.api.repeats import KEPT
 from remit.audit.record import Record, parse_record
+from remit.config.settings import Config, SessionsConfig
 from remit.credentials import Right
 from remit.governor import Governor
 from remit.identity.model import Identity, Narrowing
@@ -477,3 +478,55 @@ async def test_nothing_is_admitted_while_the_log_cannot_be_signed(
     assert (await admitted(client, call(session)))["granted"]
     assert not parts.checkpointer.failed
     assert SessionId(session)
+
+
+async def test_a_session_is_opened_narrowed_and_says_so(client: Client, parts: Parts) -> None:
+    session = await opened(client, remit={"tools": ["web.*"]})
+    assert session["remits"] == [{"tools": ["web.*"], "by": "whoever opened the session"}]
+    answer = await admitted(client, call(session["id"]))
+    assert not answer["granted"]
+    assert answer["reasons"][0]["rule"] == "task-remit"
+    assert (await admitted(client, call(session["id"], "web.get")))["granted"]
+    for remit, status in (({}, 400), ({"does": ["fly"]}, 400), ({"mayor": True}, 400)):
+        refused = await client("POST", "/v1/sessions", token="inventory-bot", json={"remit": remit})
+        assert refused.status == status, refused.body
+
+
+async def test_hosts_say_what_users_said_and_agents_do_not(client: Client, parts: Parts) -> None:
+    session = await opened(client, token="runner", agent="inventory-bot")
+    path = f"/v1/sessions/{session['id']}/say"
+    said = {"text": "Write to ada@corp.example"}
+    refused = await client("POST", path, token="inventory-bot", json=said)
+    assert (refused.status, refused.json["code"]) == (403, "not-the-host")
+    assert "user_turns" in refused.json["detail"]
+    answer = await client("POST", path, token="runner", json=said)
+    assert (answer.status, answer.json["id"]) == (200, session["id"])
+    assert kinds(parts) == ["session started", "session said"]
+    nowhere = await client("POST", "/v1/sessions/s-0/say", token="runner", json=said)
+    assert nowhere.status == 404
+
+
+async def test_what_was_said_is_taken_in_once_however_often_it_is_sent(
+    client: Client, parts: Parts
+) -> None:
+    session = await opened(client, token="runner", agent="inventory-bot")
+    for _ in range(2):
+        answer = await client(
+            "POST",
+            f"/v1/sessions/{session['id']}/say",
+            token="runner",
+            json={"text": "Go on"},
+            headers={"Idempotency-Key": "k-1"},
+        )
+        assert answer.status == 200
+    assert kinds(parts) == ["session started", "session said"]
+
+
+async def test_agents_say_it_where_the_operator_trusts_them_with_that() -> None:
+    trusting = Config(sessions=SessionsConfig(user_turns="agents"))
+    parts = parts_of(POLICY, identities=KNOWN, config=trusting)
+    async with serving(parts) as client:
+        session = await opened(client)
+        path = f"/v1/sessions/{session['id']}/say"
+        answer = await client("POST", path, token="inventory-bot", json={"text": "Go on"})
+        assert answer.status == 200, answer.body

@@ -42,6 +42,7 @@ MATRIX = {
     "GET /v1/identity": EVERY_RIGHT,
     "POST /v1/sessions": AGENT,
     "GET /v1/sessions/{id}": f"{AGENT} {AUDITOR}",
+    "POST /v1/sessions/{id}/say": AGENT,
     "POST /v1/sessions/{id}/end": AGENT,
     "POST /v1/admit": AGENT,
     "POST /v1/settle": AGENT,

@@ -41,6 +41,7 @@ from remit.protocols import wire
 from remit.protocols.wire import (
     AdmissionReply,
     AdmitBody,
+    SaidBody,
     SessionOpening,
     SessionReply,
     SettleBody,
@@ -61,7 +62,9 @@ async def open_session(call: Call) -> Reply:
             _usable(call, t.session(asked.parent))
         answered = again.found(t)
         if answered is None:
-            session = parts.governor.open_session(t, principal, asked.intent, asked.parent)
+            session = parts.governor.open_session(
+                t, principal, asked.intent, asked.parent, remit=asked.remit
+            )
             answered = encoded(wire.session_reply(session, policies.revision))
             again.keep(t, answered)
         return answered
@@ -76,6 +79,38 @@ async def show_session(call: Call) -> Reply:
     if session is None or not may_see(identity, session.principal, session.id):
         raise _no_session()
     return Reply(body=wire.session_reply(session, call.parts.policies.current.revision))
+
+
+async def say(call: Call) -> Reply:
+    """Take in what the user said, from whoever may say that."""
+    wanted, parts, again = SessionId(call.params["id"]), call.parts, repeatable(call)
+    asked: SaidBody = call.body
+    revision = parts.policies.current.revision
+    if not _speaks_for_users(call):
+        raise Problem(
+            403,
+            "not-the-host",
+            "An agent does not say what its user said. Let the host say it with a service's key, "
+            'or set user_turns = "agents" under [sessions] (docs/information-flow.md).',
+        )
+
+    def work(t: Transaction) -> bytes:
+        _usable(call, t.session(wanted))
+        answered = again.found(t)
+        if answered is None:
+            session = parts.governor.say(t, wanted, asked.text)
+            answered = encoded(wire.session_reply(session, revision))
+            again.keep(t, answered)
+        return answered
+
+    return Reply(body=await parts.write(work))
+
+
+def _speaks_for_users(call: Call) -> bool:
+    """Whether the caller is trusted to tell the user's words from those of others."""
+    if call.parts.config.sessions.user_turns == "agents":
+        return True
+    return call.identity.principal.kind == "service"
 
 
 async def end_session(call: Call) -> Reply:
@@ -281,6 +316,18 @@ ROUTES = (
         tag=_TAG,
         reply=SessionReply,
         problems=(404,),
+    ),
+    Route(
+        method="POST",
+        path="/v1/sessions/{id}/say",
+        handler=say,
+        rights=_AGENT,
+        summary="Say what the user said after the intent",
+        description=f"For hosts: see `user_turns` in the configuration. {_REPEATS}",
+        tag=_TAG,
+        body=SaidBody,
+        reply=SessionReply,
+        problems=(403, 404, 422),
     ),
     Route(
         method="POST",

@@ -135,6 +135,20 @@ class RecordedStop(Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: str = ""
 
 
+class RecordedTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a session was narrowed to. Values that it is narrowed to are not recorded."""
+
+    amount: bool = False
+    """Whether there is a largest amount."""
+    asked: bool = False
+    by: str = ""
+    """Who derived it."""
+    does: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    """Kinds of control values that it is narrowed to."""
+    tools: tuple[str, ...] = ()
+
+
 class RecordedUsage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an action takes at most, or took."""
 
@@ -204,6 +218,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     """The stop that was set or lifted."""
     takes: RecordedUsage | None = None
     """What the action takes at most."""
+    task: tuple[RecordedTask, ...] = ()
+    """What the session is narrowed to, from its start on."""
     tool: str | None = None
     trace: str | None = None
     """W3C ``traceparent`` of the caller."""

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from remit import canonical
+from remit import canonical, conversation, remits
 from remit.cli import rendering
 from remit.cli.app import Exit, json_option
+from remit.cli.tasks import remit_option
 from remit.cli.workspace import load_policy, policy_option
 from remit.errors import InvalidArgument, InvalidRequest
+from remit.fulfilment import denied
 from remit.guard.calls import real_paths
 from remit.model import (
     AccessRequest,
@@ -30,9 +32,12 @@ from remit.model import (
     Principal,
     Session,
     SessionId,
+    TaskRemit,
 )
 from remit.policy import Explanation, MatchedRule, NearMiss, PolicySet, Seen
 from remit.policy import explain as explain_request
+from remit.provenance.grounding import Provenance
+from remit.provenance.memory import Memory, say
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -56,6 +61,10 @@ class ExplainedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     context: dict[str, Any] = {}
     labels: tuple[str, ...] = ()
     result: Any = msgspec.UNSET
+    remit: TaskRemit | None = None
+    """What the session is narrowed to."""
+    intent: str | None = None
+    """What the user said."""
 
 
 @click.command()
@@ -68,6 +77,8 @@ class ExplainedCall(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 @click.option(
     "--label", "labels", metavar="LABEL", multiple=True, help="A label that the session carries."
 )
+@click.option("--intent", metavar="TEXT", help="What the user said that the session is for.")
+@remit_option
 @click.option("--result", metavar="JSON", help="Explain the decision on this result instead.")
 @policy_option
 @json_option
@@ -86,7 +97,7 @@ def explain(request_file: Path | None, policy_path: Path, as_json: bool, **optio
         call = _from_options(options)
     policies = load_policy(policy_path)
     request, facts = _put_together(policies, call)
-    explanation = explain_request(policies, request, facts)
+    explanation = _within_task(explain_request(policies, request, facts), policies, request, facts)
     if as_json:
         rendering.print_json(_json(explanation))
     else:
@@ -113,6 +124,8 @@ def _from_options(options: Mapping[str, Any]) -> ExplainedCall:
         args=_object("--args", options["arguments"]),
         context=_object("--context", options["context"]),
         labels=tuple(options["labels"]),
+        remit=options["remit"],
+        intent=options["intent"],
         result=msgspec.UNSET
         if options["result"] is None
         else _value("--result", options["result"]),
@@ -146,13 +159,38 @@ def _put_together(policies: PolicySet, call: ExplainedCall) -> tuple[AccessReque
         resolved=real_paths(call.args) if needs_paths else {},
     )
     now = time.time_ns()
+    given = () if call.remit is None else (remits.given(call.remit, conversation.GIVEN),)
     session = Session(
-        id=_SESSION, principal=principal, started_at=now, labels=tuple(sorted(set(call.labels)))
+        id=_SESSION,
+        principal=principal,
+        started_at=now,
+        intent=call.intent,
+        labels=tuple(sorted(set(call.labels))),
+        remits=(*remits.derived(policies, principal, call.intent), *given),
     )
     outcome = None
     if call.result is not msgspec.UNSET:
         outcome = Outcome(status="ok", result=call.result)
-    return request, Facts(now=now, session=session, outcome=outcome)
+    said = None if call.intent is None else Provenance(say(Memory(), call.intent))
+    return request, Facts(now=now, session=session, outcome=outcome, provenance=said)
+
+
+def _within_task(
+    explanation: Explanation, policies: PolicySet, request: AccessRequest, facts: Facts
+) -> Explanation:
+    """The explanation with what the session is narrowed to, which is no rule of policy."""
+    decision, narrowed = explanation.decision, facts.session.remits
+    if decision.phase is Phase.RESULT:
+        return explanation
+    beyond = remits.outside(narrowed, policies, request, facts.provenance)
+    if beyond is None:
+        return explanation
+    refused = msgspec.structs.replace(decision, mode=Mode.ENFORCE)
+    return msgspec.structs.replace(
+        explanation,
+        decision=denied(refused, beyond),
+        to_allow=(*explanation.to_allow, beyond.instead),
+    )
 
 
 def _show(explanation: Explanation, request: AccessRequest) -> None:

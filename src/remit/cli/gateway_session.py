@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from remit import custody
@@ -25,7 +26,7 @@ from remit.errors import AuthenticationError, ConfigError, Denied, Unavailable
 from remit.guard.opening import read_documents
 from remit.identity.keys import IssuedKey
 from remit.journal import Journal
-from remit.model import Principal
+from remit.model import Principal, TaskRemit
 from remit.policy import load
 from remit.storage import Store
 from remit.storage.opening import open_database
@@ -53,7 +54,11 @@ class GatewaySession(Struct, frozen=True):
 
 @contextmanager
 def gateway_session(
-    config: Config, path: Path | None, agent: str | None, intent: str | None
+    config: Config,
+    path: Path | None,
+    agent: str | None,
+    intent: str | None,
+    remit: TaskRemit | None = None,
 ) -> Iterator[GatewaySession]:
     """Open a session for a command, and end it with the block.
 
@@ -62,6 +67,7 @@ def gateway_session(
         path: where that is from; None: the defaults.
         agent: whom the command runs as; None: the only agent that the policy declares.
         intent: what it is for.
+        remit: what it is narrowed to.
 
     Raises:
         ConfigError: the server cannot be started, or it is open whom the command runs as.
@@ -71,7 +77,9 @@ def gateway_session(
     url = _place(config)
     with _served(url, path), _credential(config, agent) as (key, name):
         server = _Server(url, key)
-        opened = server.post("/v1/sessions", {"agent": name, "intent": intent})
+        narrowed = None if remit is None else msgspec.to_builtins(remit)
+        asked = {"agent": name, "intent": intent, "remit": narrowed}
+        opened = server.post("/v1/sessions", asked)
         session = opened["id"]
         try:
             token = server.post("/v1/delegations", {"sessions": [session]})["token"]

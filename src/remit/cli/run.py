@@ -13,8 +13,10 @@ import click
 
 from remit.cli.app import Exit, json_option
 from remit.cli.gateway_session import GatewaySession, gateway_session
+from remit.cli.tasks import remit_option
 from remit.config import CONFIG_FILE, read_config
 from remit.errors import ConfigError
+from remit.model import TaskRemit
 
 
 def variables(url: str, key: str) -> Mapping[str, str]:
@@ -44,7 +46,8 @@ _PROVIDER_KEYS = ("ANTHROPIC_AUTH_TOKEN", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--models", is_flag=True, help="Send what it asks of models through the gateway.")
 @click.option("--agent", default=None, help="Whom it runs as.  [default: the only agent declared]")
-@click.option("--intent", default=None, help="What it is for, in words, for the record.")
+@click.option("--intent", default=None, help="What it is for, in the user's words.")
+@remit_option
 @click.option(
     "--config",
     "path",
@@ -58,6 +61,7 @@ def run(
     models: bool,
     agent: str | None,
     intent: str | None,
+    remit: TaskRemit | None,
     path: Path | None,
     command: tuple[str, ...],
     as_json: bool,
@@ -81,7 +85,7 @@ def run(
             f"{chosen or CONFIG_FILE}: no model API is configured; add a [[models]] table "
             "(docs/model-gateway.md)"
         )
-    with gateway_session(config, chosen, agent, intent) as session:
+    with gateway_session(config, chosen, agent, intent, remit) as session:
         return _ended(command, session, [each.variable for each in config.models])
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from remit.cli.app import Exit
+from remit.cli.tasks import remit_option
 from remit.cli.workspace import policy_option
 from remit.config import ByteCount, Duration, secret
 from remit.errors import ConfigError
@@ -25,6 +26,7 @@ from remit.gateway.mcp_process import ChildSettings
 from remit.gateway.mcp_stdio import StdioRelay
 from remit.guard import Guard
 from remit.guard.opening import beside
+from remit.model import TaskRemit
 from remit.protocols.mcp_methods import SERVER_NAME
 
 CREDENTIAL = "REMIT_CREDENTIAL"
@@ -35,7 +37,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 @click.option("--name", required=True, help="The server's name in policy: its tools are NAME.tool.")
 @click.option("--agent", required=True, help="The agent whose client starts this.")
 @click.option("--user", default=None, help="The person on whose behalf it acts.")
-@click.option("--intent", default=None, help="What it was asked to do.")
+@click.option("--intent", default=None, help="What it was asked to do, in the user's words.")
+@remit_option
 @click.option(
     "--env",
     "variables",
@@ -67,6 +70,7 @@ def wrap(
     agent: str,
     user: str | None,
     intent: str | None,
+    remit: TaskRemit | None,
     variables: Sequence[str],
     wait: str,
     max_message: str,
@@ -97,7 +101,7 @@ def wrap(
             wait=patience,
             insecure_plain_http=insecure_plain_http,
         )
-    with guard, guard.session(agent=agent, user=user, intent=intent) as scope:
+    with guard, guard.session(agent=agent, user=user, intent=intent, remit=remit) as scope:
         subject = SessionSubject(guard, scope)
         log = partial(_say, name, as_json)
         supply = SupplyChain(LockFile(beside(policy_path, LOCK_FILE)))

@@ -28,6 +28,7 @@ from remit.protocols.wire import (
     AdmitBody,
     HeldReply,
     ProblemReply,
+    SaidBody,
     SessionOpening,
     SessionReply,
     SettleBody,
@@ -89,6 +90,17 @@ class GovernorClient:
         """A session as it stands; None when there is no such session of the caller's."""
         response = self._transport.ask("GET", f"/v1/sessions/{quote(session, safe='')}")
         return None if response.status == 404 else _read(response, _session)
+
+    def say(self, session: SessionId, text: str, key: str) -> SessionReply:
+        """Tell what the user said in a session.
+
+        Raises:
+            Denied: this credential may not.
+            InvalidRequest: it cannot be taken in.
+        """
+        path = f"/v1/sessions/{quote(session, safe='')}/say"
+        body = _encode(SaidBody(text=text))
+        return _read(self._transport.ask("POST", path, body, key=key), _session)
 
     def end_session(self, session: SessionId) -> SessionReply:
         """End a session.

@@ -162,6 +162,14 @@ class SigningConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("interval must be between 100ms and 1h")
 
 
+class SessionsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[sessions]``: whose word it is what a user said after a session was opened."""
+
+    user_turns: Literal["host", "agents"] = "host"
+    """``host``: only services say it. ``agents``: agents' own credentials may, too, and user
+    messages that pass through the model gateway count. A hijacked agent could then make some up."""
+
+
 class LogConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[log]``: what the server says on standard error, as JSON lines."""
 
@@ -177,6 +185,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     signing: SigningConfig = field(default_factory=SigningConfig)
+    sessions: SessionsConfig = field(default_factory=SessionsConfig)
     log: LogConfig = field(default_factory=LogConfig)
     identity: IdentitySettings = field(default_factory=IdentitySettings)
     authzen: AuthZenConfig = field(default_factory=AuthZenConfig)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any
 
+from msgspec import Struct
+
 from remit.api import news
 from remit.api.acting import acting, opener
 from remit.api.frame import Parts, Problem
@@ -15,7 +17,7 @@ from remit.guard.governing import GoverningAuthority
 from remit.guard.needs import ToolNeeds
 from remit.guard.steps import Await, Flow
 from remit.identity.model import Identity, may_use
-from remit.model import ApprovalId, Principal, Session, SessionId
+from remit.model import ApprovalId, Principal, Session, SessionId, TaskRemit
 from remit.policy import PolicySet
 from remit.protocols.wire import SessionOpening
 
@@ -44,7 +46,12 @@ class HostedAuthority(GoverningAuthority):
         return self._parts.policies.needs
 
     def open_session(
-        self, agent: str, user: str | None, intent: str | None, parent: SessionId | None
+        self,
+        agent: str,
+        user: str | None,
+        intent: str | None,
+        parent: SessionId | None,
+        remit: TaskRemit | None = None,
     ) -> Flow[Session]:
         """Open a session of a declared agent, as policy knows it: for work of the server itself.
 
@@ -53,7 +60,7 @@ class HostedAuthority(GoverningAuthority):
         principal = self.needs.policies.principal(agent, user=user)
         return self._written(
             "The session was not opened",
-            lambda t: self._governor.open_session(t, principal, intent, parent),
+            lambda t: self._governor.open_session(t, principal, intent, parent, remit=remit),
         )
 
     def answered(self, approval: ApprovalId, deadline: float) -> Flow[bool]:
@@ -87,11 +94,16 @@ class HostedSessions:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._known: dict[SessionId, Principal] = {}
+        self._known: dict[SessionId, _KnownSession] = {}
         """Whose session it is. That never changes; whether it is still open is read each time."""
 
     async def open(
-        self, identity: Identity, *, agent: str | None = None, intent: str | None = None
+        self,
+        identity: Identity,
+        *,
+        agent: str | None = None,
+        intent: str | None = None,
+        remit: TaskRemit | None = None,
     ) -> Session:
         """Open a session for a caller.
 
@@ -99,6 +111,7 @@ class HostedSessions:
             identity: who calls.
             agent: whom it acts as; None: itself. A service has to say.
             intent: what the session is for, in the user's words.
+            remit: what its task is narrowed to.
 
         Raises:
             Problem: the caller may not act as that agent.
@@ -107,7 +120,9 @@ class HostedSessions:
         parts = self._parts
         opening = SessionOpening(agent=agent, intent=intent)
         principal = opener(identity, opening, parts.policies.current)
-        session = await parts.write(lambda t: parts.governor.open_session(t, principal, intent))
+        session = await parts.write(
+            lambda t: parts.governor.open_session(t, principal, intent, remit=remit)
+        )
         self._keep(session)
         return session
 
@@ -137,19 +152,27 @@ class HostedSessions:
         if owner is None:
             stored = await self._parts.read(lambda view: view.session(session))
             owner = None if stored is None else self._keep(stored)
-        if owner is None or not may_use(identity, owner, session):
+        if owner is None or not may_use(identity, owner.principal, session):
             detail = "There is no such session of yours. Open one first."
             raise Problem(404, "no-such-session", detail)
         return Caller(
             session=session,
-            principal=acting(identity, owner, self._parts.policies.current),
+            principal=acting(identity, owner.principal, self._parts.policies.current),
             context=context or {},
             trace=trace,
             narrowed=identity.narrowed,
+            remits=owner.remits,
         )
 
-    def _keep(self, session: Session) -> Principal:
+    def _keep(self, session: Session) -> _KnownSession:
         if len(self._known) >= _MAX_SESSIONS:
             self._known.clear()
-        self._known[session.id] = session.principal
-        return session.principal
+        known = self._known[session.id] = _KnownSession(session.principal, session.remits)
+        return known
+
+
+class _KnownSession(Struct, frozen=True):
+    """What never changes of a session."""
+
+    principal: Principal
+    remits: tuple[TaskRemit, ...]

@@ -20,6 +20,7 @@ from remit.api.frame import JSON_MEDIA, Parts, Problem
 from remit.api.mounts import Passing
 from remit.credentials import Right
 from remit.errors import ApprovalRequired, Denied, InvalidRequest, OutcomeNotRecorded, Withheld
+from remit.gateway import llm_turns
 from remit.gateway.hosted import HostedAuthority, HostedSessions
 from remit.gateway.llm_calls import CallDesk
 from remit.gateway.llm_departure import AgentGone, Departure
@@ -190,6 +191,7 @@ class ModelMount:
             if not policies.visible(caller.principal, action_name(found[0], other)):
                 raise Denied(f"policy does not let this agent use the model {other}.", reasons=())
         conversation = gateway.sessions.conversation(caller.session)
+        await llm_turns.take_in(gateway.parts, caller, conversation, asked)
         replaced = await gateway.results.take_in(caller, conversation, asked.results)
         assert way.target is not None
         offer = await offer_of(

@@ -8,11 +8,13 @@ an agent has read in one conversation counts in its next ones too; who wants les
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any, TypeAlias, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from remit.api.frame import Problem
@@ -20,10 +22,12 @@ from remit.api.mounts import Passing
 from remit.gateway.hosted import HostedSessions
 from remit.guard.calls import Caller, Granted
 from remit.identity.model import Identity, Narrowing
-from remit.model import Principal, SessionId
+from remit.model import Principal, SessionId, TaskRemit
 from remit.protocols.model_api import RefusedCall
 
 SESSION_HEADER = "X-Remit-Session"
+TASK_HEADER = "X-Remit-Task"
+"""What the session is narrowed to, as JSON, where it names none: another task, another session."""
 AGENT_HEADER = "X-Remit-Agent"
 """Names the agent that a service acts as, where it names no session."""
 
@@ -32,7 +36,8 @@ _MAX_CALLS = 4096
 """Of one session, and of each kind."""
 
 T = TypeVar("T")
-_Owner: TypeAlias = "tuple[str, Principal, Narrowing | None, str | None]"
+_Owner: TypeAlias = "tuple[str, Principal, Narrowing | None, str | None, str | None]"
+"""Credential and what it shows, the agent that is named, the task as it is written."""
 
 
 class SeenResult(Struct, frozen=True):
@@ -46,7 +51,7 @@ class SeenResult(Struct, frozen=True):
 class ModelConversation:
     """What is remembered of one session, in this process."""
 
-    __slots__ = ("_count", "id", "lock", "refused", "released", "seen")
+    __slots__ = ("_count", "id", "lock", "refused", "released", "said", "seen")
 
     def __init__(self, session: SessionId) -> None:
         self.id = session
@@ -59,6 +64,8 @@ class ModelConversation:
         """By call id."""
         self.refused: OrderedDict[str, tuple[RefusedCall, ...]] = OrderedDict()
         """Refused calls by the id of the answer that asked for them: the provider keeps that."""
+        self.said: OrderedDict[str, None] = OrderedDict()
+        """Digests of what the user said."""
 
     def release(self, call_id: str, granted: Granted) -> None:
         """Take note that an agent is given a call. Some APIs give calls no id."""
@@ -77,6 +84,14 @@ class ModelConversation:
     def take_in(self, call_id: str, seen: SeenResult) -> None:
         """Take note of a result."""
         _put(self.seen, call_id, seen)
+
+    def heard(self, words: str) -> bool:
+        """Whether the user said this before."""
+        return _mark(words) in self.said
+
+    def hear(self, words: str) -> None:
+        """Take note of what the user said."""
+        _put(self.said, _mark(words), None)
 
     def refuse(self, answer: str, refused: tuple[RefusedCall, ...]) -> None:
         """Take note of calls that were refused and are still open at the provider."""
@@ -116,6 +131,7 @@ class CredentialSessions:
             passing.identity,
             session=headers.get(SESSION_HEADER),
             agent=headers.get(AGENT_HEADER),
+            task=headers.get(TASK_HEADER),
             trace=headers.get("traceparent"),
         )
 
@@ -125,6 +141,7 @@ class CredentialSessions:
         *,
         session: str | None = None,
         agent: str | None = None,
+        task: str | None = None,
         trace: str | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> Caller:
@@ -134,6 +151,7 @@ class CredentialSessions:
             identity: whose credential it is.
             session: the one that is named, if any.
             agent: whom a service acts as, where no session is named.
+            task: what the session that is opened is narrowed to, as JSON.
             trace: W3C ``traceparent``, if there is one.
             context: what the edge knows besides the arguments.
 
@@ -143,7 +161,14 @@ class CredentialSessions:
         """
         session = session or _bound(identity)
         if session is None:
-            session = await self._own(identity, agent)
+            session = await self._own(identity, agent, task)
+        elif task is not None:
+            raise Problem(
+                400,
+                "task-of-a-session",
+                f"{TASK_HEADER} narrows a session when it is opened, and this one is open: leave "
+                "the header out, or open a session with `remit` (POST /v1/sessions).",
+            )
         found = SessionId(session)
         return await self._sessions.caller(identity, found, trace=trace, context=context)
 
@@ -163,23 +188,23 @@ class CredentialSessions:
         for owner in [owner for owner, kept in self._kept.items() if kept.session == session]:
             del self._kept[owner]
 
-    async def _own(self, identity: Identity, agent: str | None) -> SessionId:
-        owner = (identity.credential, identity.principal, identity.narrowed, agent)
+    async def _own(self, identity: Identity, agent: str | None, task: str | None) -> SessionId:
+        owner = (identity.credential, identity.principal, identity.narrowed, agent, task)
         kept = self._kept.get(owner)
         if kept is not None and monotonic() - kept.used < self._idle:
             kept.used = monotonic()
             return kept.session
         opening = self._opening.get(owner)
         if opening is None:
-            opening = asyncio.ensure_future(self._opened(owner, identity, agent, kept))
+            opening = asyncio.ensure_future(self._opened(owner, identity, kept))
             self._opening[owner] = opening
             opening.add_done_callback(lambda _: self._opening.pop(owner, None))
         return await asyncio.shield(opening)
 
-    async def _opened(
-        self, owner: _Owner, identity: Identity, agent: str | None, old: _Kept | None
-    ) -> SessionId:
-        session = (await self._sessions.open(identity, agent=agent)).id
+    async def _opened(self, owner: _Owner, identity: Identity, old: _Kept | None) -> SessionId:
+        agent, task = owner[-2:]
+        remit = None if task is None else _task(task)
+        session = (await self._sessions.open(identity, agent=agent, remit=remit)).id
         self._kept.pop(owner, None)
         self._kept[owner] = _Kept(session, monotonic())
         if len(self._kept) > _MAX_SESSIONS:
@@ -187,6 +212,22 @@ class CredentialSessions:
         if old is not None:
             await self._sessions.end(old.session)
         return session
+
+
+def _task(written: str) -> TaskRemit:
+    """A task remit as a header or an option says it.
+
+    Raises:
+        Problem: it is none.
+    """
+    try:
+        return msgspec.json.decode(written, type=TaskRemit)
+    except msgspec.MsgspecError as problem:
+        raise Problem(
+            400,
+            "task-malformed",
+            f'{TASK_HEADER}: {problem}. Write JSON such as {{"does": ["read"]}}.',
+        ) from None
 
 
 def _bound(identity: Identity) -> str | None:
@@ -205,6 +246,10 @@ def _bound(identity: Identity) -> str | None:
             f"This credential is good for several sessions; say which in {SESSION_HEADER}.",
         )
     return next(iter(narrowed.sessions))
+
+
+def _mark(words: str) -> str:
+    return hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _put(table: OrderedDict[str, T], key: str, value: T) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from remit import canonical
+from remit import canonical, remits
 from remit.errors import Denied, InvalidArgument, InvalidRequest, OutcomeNotRecorded, Refused
 from remit.gateway.llm_routes import RESERVED
 from remit.guard.authority import Proposed
@@ -143,7 +143,9 @@ async def offer_of(
 
 
 def _may(policies: PolicySet, caller: Caller, tool: OfferedTool) -> bool:
-    return not tool.name.startswith(RESERVED) and policies.visible(caller.principal, tool.name)
+    if tool.name.startswith(RESERVED) or not policies.visible(caller.principal, tool.name):
+        return False
+    return remits.shows(caller.remits, tool.name, policies)
 
 
 async def _admitted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from remit import remits
 from remit.errors import ConfigError
 from remit.guard import Guard, SessionScope
 from remit.guard.calls import Caller
@@ -34,7 +35,12 @@ class SessionSubject:
         if policies is None:
             return frozenset(actions)
         principal = policies.principal(self._scope.agent, user=self._scope.user)
-        return frozenset(each for each in actions if policies.visible(principal, each))
+        narrowed = self._scope.remits
+        return frozenset(
+            each
+            for each in actions
+            if policies.visible(principal, each) and remits.shows(narrowed, each, policies)
+        )
 
     def _policies(self) -> PolicySet | None:
         try:

@@ -13,15 +13,21 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from remit import remits
 from remit.api.frame import Parts, Problem
 from remit.api.mounts import Passing
 from remit.errors import Denied
-from remit.gateway.llm_sessions import AGENT_HEADER, SESSION_HEADER, CredentialSessions
+from remit.gateway.llm_sessions import (
+    AGENT_HEADER,
+    SESSION_HEADER,
+    TASK_HEADER,
+    CredentialSessions,
+)
 from remit.guard.calls import Caller
 from remit.identity.model import Narrowing
 from remit.model import Principal
 
-Owner: TypeAlias = "tuple[str, Principal, Narrowing | None, str | None, str | None]"
+Owner: TypeAlias = "tuple[str, Principal, Narrowing | None, str | None, str | None, str | None]"
 """What two requests have in common that belong together: nobody else may use what one began."""
 
 
@@ -43,6 +49,7 @@ def claim(passing: Passing) -> Claim:
             identity.narrowed,
             headers.get(AGENT_HEADER),
             headers.get(SESSION_HEADER),
+            headers.get(TASK_HEADER),
         ),
     )
 
@@ -80,6 +87,7 @@ class CallerSessions:
             each
             for each in actions
             if policies.visible(caller.principal, each)
+            and remits.shows(caller.remits, each, policies)
             and (narrowed is None or narrowed.objection(each, caller.session, now) is None)
         )
 

@@ -25,6 +25,7 @@ from remit.model import (
     Session,
     SessionId,
     Settlement,
+    TaskRemit,
 )
 
 
@@ -78,13 +79,27 @@ class Authority(Protocol):
     """Admits and settles. May be shared by threads and event loops."""
 
     def open_session(
-        self, agent: str, user: str | None, intent: str | None, parent: SessionId | None
+        self,
+        agent: str,
+        user: str | None,
+        intent: str | None,
+        parent: SessionId | None,
+        remit: TaskRemit | None = None,
     ) -> Flow[Session]:
         """Open a session, or with a ``parent`` delegate from it.
 
         Raises:
-            InvalidRequest: the intent is unusable, or the parent cannot delegate.
+            InvalidRequest: the intent or the remit is unusable, or the parent cannot delegate.
             Refused: it may not be opened, or nobody answers.
+        """
+        ...
+
+    def say(self, session: SessionId, text: str) -> Flow[Session]:
+        """Take in what the user said in a session.
+
+        Raises:
+            InvalidRequest: the user cannot speak in it, or said nothing.
+            Refused: it is not for this program to tell, or nobody answers.
         """
         ...
 

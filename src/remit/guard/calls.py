@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from remit.errors import InvalidArgument, RemitError
 from remit.identity.model import Narrowing
-from remit.model import AccessRequest, Admission, Outcome, Principal, SessionId
+from remit.model import AccessRequest, Admission, Outcome, Principal, SessionId, TaskRemit
 
 _MAX_PATHS = 1024
 _MAX_PATH = 4096
@@ -25,6 +25,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     trace: str | None = None
     narrowed: Narrowing | None = None
     """What the credential that the call came with takes away."""
+    remits: tuple[TaskRemit, ...] = ()
+    """What the session is narrowed to: for lists of tools."""
 
 
 class Granted(Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from remit.guard.scope import SessionScope, current
 from remit.guard.seam import Seam
 from remit.guard.steps import run
 from remit.guard.wrapping import GovernedTool, govern
-from remit.model import SessionId
+from remit.model import SessionId, TaskRemit
 from remit.policy import PolicySet, load
 from remit.signing import FileSigner, Signer, write_vkey
 from remit.storage import Store
@@ -275,6 +275,7 @@ class Guard:
         agent: str,
         user: str | None = None,
         intent: str | None = None,
+        remit: TaskRemit | None = None,
         context: Mapping[str, Any] | None = None,
         trace: str | None = None,
         keep: bool = False,
@@ -287,14 +288,16 @@ class Guard:
         Args:
             agent: the agent's name. One that the policy does not declare is denied everything.
             user: the person on whose behalf it acts.
-            intent: what it was asked to do.
+            intent: what it was asked to do, in the user's words.
+            remit: what the task needs: everything else is refused in this session and in those
+                that it delegates to. It takes rights away and gives none.
             context: facts for ``context.x`` in rules.
             trace: W3C ``traceparent`` for the records.
             keep: leave the session open when the block ends, for ``resume``.
 
         Raises:
-            InvalidRequest: another user inside a session, an unusable intent, or delegation that
-                goes too deep.
+            InvalidRequest: another user inside a session, an unusable intent or remit, or
+                delegation that goes too deep.
             Unavailable: the store did not answer.
         """
         outer = current(self._enforcement)
@@ -305,7 +308,7 @@ class Guard:
             )
         parent, person = (None, user) if outer is None else (outer.id, None)
         authority = self._enforcement.authority
-        stored = run(authority.open_session(agent, person, intent, parent))
+        stored = run(authority.open_session(agent, person, intent, parent, remit))
         inherited = {} if outer is None else outer.context
         return SessionScope(
             self._enforcement,

@@ -64,6 +64,14 @@ class GoverningAuthority(ABC):
     def _acting(self, caller: Caller, policies: PolicySet) -> Principal:
         """Who calls, with the rights of today."""
 
+    def say(self, session: SessionId, text: str) -> Flow[Session]:
+        """Take in what the user said in a session."""
+        yield from self._signed()
+        spoken: Session = yield from self._written(
+            "What the user said was not taken in", lambda t: self._governor.say(t, session, text)
+        )
+        return spoken
+
     def end_session(self, session: SessionId) -> Flow[Session]:
         """End a session."""
         yield from self._signed()

@@ -15,7 +15,7 @@ from remit.guard.checkpoints import Checkpointer
 from remit.guard.governing import GoverningAuthority
 from remit.guard.needs import ToolNeeds
 from remit.guard.steps import Ask, Flow, Pause
-from remit.model import ApprovalId, Principal, Session, SessionId
+from remit.model import ApprovalId, Principal, Session, SessionId, TaskRemit
 from remit.policy import PolicySet
 from remit.storage import Store, Transaction
 
@@ -63,11 +63,17 @@ class LocalAuthority(GoverningAuthority):
         self._needs = ToolNeeds(policies)
 
     def open_session(
-        self, agent: str, user: str | None, intent: str | None, parent: SessionId | None
+        self,
+        agent: str,
+        user: str | None,
+        intent: str | None,
+        parent: SessionId | None,
+        remit: TaskRemit | None = None,
     ) -> Flow[Session]:
         """Open a session, or with a ``parent`` delegate from it."""
         return self._written(
-            "The session was not opened", lambda t: self.begin(t, agent, user, intent, parent)
+            "The session was not opened",
+            lambda t: self.begin(t, agent, user, intent, parent, remit),
         )
 
     def begin(
@@ -77,14 +83,15 @@ class LocalAuthority(GoverningAuthority):
         user: str | None,
         intent: str | None,
         parent: SessionId | None = None,
+        remit: TaskRemit | None = None,
     ) -> Session:
         """Open a session within a transaction, as ``open_session``.
 
         Raises:
-            InvalidRequest: the intent is unusable, or the parent cannot delegate.
+            InvalidRequest: the intent or the remit is unusable, or the parent cannot delegate.
         """
         principal = self.policies.principal(agent, user=user)
-        return self._governor.open_session(t, principal, intent, parent)
+        return self._governor.open_session(t, principal, intent, parent, remit=remit)
 
     def answered(self, approval: ApprovalId, deadline: float) -> Flow[bool]:
         """Wait for people until a monotonic time; whether they have made up their minds."""

@@ -16,7 +16,7 @@ from remit.errors import SettlementError, Unavailable
 from remit.guard.authority import Answer, Proposed, Ran, Settled
 from remit.guard.calls import real_paths
 from remit.guard.steps import Ask, Flow, Pause
-from remit.model import AccessRequest, Action, ApprovalId, Finding, Session, SessionId
+from remit.model import AccessRequest, Action, ApprovalId, Finding, Session, SessionId, TaskRemit
 from remit.protocols import wire
 from remit.protocols.wire import (
     AdmissionReply,
@@ -52,12 +52,23 @@ class RemoteAuthority:
         """Tools whose calls the server wants real paths for."""
 
     def open_session(
-        self, agent: str, user: str | None, intent: str | None, parent: SessionId | None
+        self,
+        agent: str,
+        user: str | None,
+        intent: str | None,
+        parent: SessionId | None,
+        remit: TaskRemit | None = None,
     ) -> Flow[Session]:
         """Open a session, or with a ``parent`` delegate from it."""
-        asked = SessionOpening(agent=agent, user=user, intent=intent, parent=parent)
+        asked = SessionOpening(agent=agent, user=user, intent=intent, parent=parent, remit=remit)
         key = self._client.new_key()
         reply: SessionReply = yield self._ask(lambda: self._client.open_session(asked, key))
+        return wire.session_of(reply)
+
+    def say(self, session: SessionId, text: str) -> Flow[Session]:
+        """Tell the server what the user said in a session."""
+        key = self._client.new_key()
+        reply: SessionReply = yield self._ask(lambda: self._client.say(session, text, key))
         return wire.session_of(reply)
 
     def end_session(self, session: SessionId) -> Flow[Session]:

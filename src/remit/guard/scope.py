@@ -17,7 +17,7 @@ from remit.errors import RemitError
 from remit.guard.calls import Caller
 from remit.guard.enforcement import Enforcement
 from remit.guard.steps import run, run_async
-from remit.model import Principal, Session, SessionId
+from remit.model import Principal, Session, SessionId, TaskRemit
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,6 +64,7 @@ class SessionScope:
         agent: the agent that acts in it.
         user: the person at the end of its chain, or None.
         principal: who acts, as it was when the session was opened.
+        remits: what it is narrowed to, by whoever opened it and by policy.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class SessionScope:
         self.trace = trace
         self.outer: SessionScope | None = None
         self.principal: Principal = stored.principal
+        self.remits = stored.remits
         self._keep = keep
         self._token: contextvars.Token[SessionScope | None] | None = None
 
@@ -94,21 +96,50 @@ class SessionScope:
         return () if stored is None else stored.labels
 
     def delegate(
-        self, *, agent: str, intent: str | None = None, context: Mapping[str, Any] | None = None
+        self,
+        *,
+        agent: str,
+        intent: str | None = None,
+        remit: TaskRemit | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> SessionScope:
         """Open a session for another agent that acts on behalf of this one.
 
         Its rights are the intersection of both remits, it starts with this session's labels, and
-        what it has seen joins this session when it ends.
+        what it has seen joins this session when it ends. What this session is narrowed to, it is
+        narrowed to as well, besides ``remit``.
 
         Raises:
             InvalidRequest: this session has ended, or delegation would go too deep.
             Unavailable: the store did not answer.
         """
-        stored = run(self.enforcement.authority.open_session(agent, None, intent, self.id))
+        authority = self.enforcement.authority
+        stored = run(authority.open_session(agent, None, intent, self.id, remit))
         return SessionScope(
             self.enforcement, stored, context={**self.context, **(context or {})}, trace=self.trace
         )
+
+    def say(self, text: str) -> None:
+        """Tell what the user said after the intent: rules take it for the user's word from now on.
+
+        Only for what certainly comes from the user, never for what a tool or a model wrote.
+
+        Raises:
+            InvalidRequest: the session has ended or was delegated, or nothing was said.
+            Denied: the server takes that from its hosts only (``user_turns``).
+            Unavailable: nobody answered.
+        """
+        run(self.enforcement.authority.say(self.id, text))
+
+    async def say_async(self, text: str) -> None:
+        """As ``say``, without blocking the event loop.
+
+        Raises:
+            InvalidRequest: as ``say``.
+            Denied: as ``say``.
+            Unavailable: as ``say``.
+        """
+        await run_async(self.enforcement.authority.say(self.id, text))
 
     def bind(self, fn: Callable[P, R]) -> Callable[P, R]:
         """Give ``fn`` as it runs in this session, for another thread or an executor."""

@@ -242,6 +242,39 @@ class InspectEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     hosts: Annotated[Words, Meta(description="Hosts that texts may link to.")] = ()
 
 
+class OnlyValues(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Values that control arguments may have, by what they decide; * stands for any characters."""
+
+    who: Words = ()
+    where: Words = ()
+    which: Words = ()
+    when: Words = ()
+    access: Words = ()
+    links: Words = ()
+
+
+class RemitEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a task is narrowed to. It takes rights away, and never gives any."""
+
+    tools: Annotated[Words, Meta(description="Tool names; * stands for any characters.")] = ()
+    does: Class | Annotated[tuple[Class, ...], Meta(min_length=1)] = ()
+    only: OnlyValues = OnlyValues()
+    amount: Decimal | None = None
+    asked: Annotated[bool, Meta(description="Nothing but what the user's words ask for.")] = False
+
+
+class TaskEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sessions that are narrowed to a task when they are opened."""
+
+    id: Id
+    agents: Words | None = None
+    roles: Words | None = None
+    intent: Annotated[
+        Words | None, Meta(description="What the session is for; * stands for any characters.")
+    ] = None
+    remit: RemitEntry
+
+
 class PolicyDocument(
     Struct,
     frozen=True,
@@ -270,6 +303,7 @@ class PolicyDocument(
     inspect: tuple[InspectEntry, ...] = ()
     budgets: tuple[BudgetEntry, ...] = ()
     breakers: tuple[BreakerEntry, ...] = ()
+    tasks: tuple[TaskEntry, ...] = ()
     prices: dict[Word, PriceEntry] = field(default_factory=dict)
 
 

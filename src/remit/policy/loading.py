@@ -24,6 +24,7 @@ from remit.policy.reachability import find_impossible, find_unreachable
 from remit.policy.reading import ReadDocument, read
 from remit.policy.rules import Rule
 from remit.policy.spending import paced, read_limits, read_prices
+from remit.policy.tasks import read_tasks
 from remit.policy.types import VARIABLES
 from remit.policy.yaml import YamlMap, decode, parse
 
@@ -80,6 +81,7 @@ class _Loading:
         breakers = read_breakers(
             documents, around, paced(limits.budgets), taken, note, self._warnings.append
         )
+        tasks = read_tasks(documents, around, note, self._warnings.append)
         if documents and not self._faults and not rules:
             root = documents[0].source
             hint = "Add rules:, with at least one rule that allows something."
@@ -105,6 +107,7 @@ class _Loading:
             mode=mode,
             revision=revision,
             rules=rules,
+            tasks=tasks,
             warnings=tuple(sorted(self._warnings, key=lambda fault: fault.at)),
         )
 

@@ -21,6 +21,7 @@ from remit.policy.document import (
     BudgetEntry,
     InspectEntry,
     ObligationEntry,
+    RemitEntry,
     RuleEntry,
     words,
 )
@@ -54,6 +55,7 @@ BUILT_IN_REASONS = frozenset(
         "session-principal",
         "session-unknown",
         "stopped",
+        "task-remit",
         "unknown-agent",
     }
 )
@@ -304,7 +306,7 @@ def _selector(written: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 def check_tools(
     read: ReadDocument,
-    entry: RuleEntry | BudgetEntry | BreakerEntry | InspectEntry,
+    entry: RuleEntry | BudgetEntry | BreakerEntry | InspectEntry | RemitEntry,
     around: Surroundings,
     note: Note,
     warn: Note,

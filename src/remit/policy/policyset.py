@@ -26,6 +26,7 @@ from remit.policy.metering import Meter
 from remit.policy.planning import Decider, refused_identity
 from remit.policy.rules import Rule
 from remit.policy.ruling import Setting
+from remit.policy.tasks import NarrowedTask
 
 
 class PolicySet:
@@ -47,6 +48,7 @@ class PolicySet:
         "mode",
         "revision",
         "rules",
+        "tasks",
         "warnings",
     )
 
@@ -70,6 +72,8 @@ class PolicySet:
     """``sha256:`` and the digest of ``bundle``."""
     rules: tuple[Rule, ...]
     """The rules, in the order of files and lines."""
+    tasks: tuple[NarrowedTask, ...]
+    """Sessions that are narrowed when they are opened, in the order of files and lines."""
     warnings: tuple[Fault, ...]
     """What looks like a mistake but may be meant."""
 
@@ -89,6 +93,7 @@ class PolicySet:
         mode: Mode,
         revision: Revision,
         rules: tuple[Rule, ...],
+        tasks: tuple[NarrowedTask, ...] = (),
         warnings: tuple[Fault, ...],
     ) -> Self:
         self = super().__new__(cls)
@@ -105,6 +110,7 @@ class PolicySet:
         put(self, "mode", mode)
         put(self, "revision", revision)
         put(self, "rules", rules)
+        put(self, "tasks", tasks)
         put(self, "warnings", warnings)
         return self
 
@@ -162,8 +168,8 @@ class PolicySet:
 
     @property
     def tracks(self) -> bool:
-        """Whether some rule asks where a value is from, so that sessions must remember."""
-        return self._decider.planner.tracks
+        """Whether a rule or a task asks where a value is from, so that sessions must remember."""
+        return self._decider.planner.tracks or any(task.remit.asked for task in self.tasks)
 
     def needs_paths(self, tool: str) -> bool:
         """Whether some rule on the tool uses ``path()``, so that real paths must be supplied."""

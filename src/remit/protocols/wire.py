@@ -35,6 +35,7 @@ from remit.model import (
     Session,
     SessionId,
     Settlement,
+    TaskRemit,
     Usage,
 )
 
@@ -101,6 +102,14 @@ class SessionOpening(
     """The person on whose behalf the agent acts. Not together with ``parent``."""
     intent: str | None = None
     parent: SessionId | None = None
+    remit: TaskRemit | None = None
+    """What its task is narrowed to, besides what policy narrows it to."""
+
+
+class SaidBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the user said in a session, after its intent."""
+
+    text: str
 
 
 class SessionReply(Struct, frozen=True, kw_only=True):
@@ -115,6 +124,8 @@ class SessionReply(Struct, frozen=True, kw_only=True):
     parent: SessionId | None
     revision: Revision
     """The policy in force."""
+    remits: tuple[TaskRemit, ...] = ()
+    """What it is narrowed to."""
 
 
 class _Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -252,6 +263,7 @@ def session_reply(session: Session, revision: Revision) -> SessionReply:
         intent=session.intent,
         parent=session.parent,
         revision=revision,
+        remits=session.remits,
     )
 
 
@@ -265,6 +277,7 @@ def session_of(reply: SessionReply) -> Session:
         labels=reply.labels,
         parent=reply.parent,
         ended_at=reply.ended_at,
+        remits=reply.remits,
     )
 
 
