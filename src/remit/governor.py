@@ -417,17 +417,20 @@ class Governor:
 
     # The log
 
-    def adopt(self, t: Transaction) -> int:
+    def adopt(self, t: Transaction, by: Principal | None = None, reason: str = "") -> int:
         """Keep the policy in force beside the log and record that it is. The record's position.
 
-        To be called when a policy is loaded, before the first request that it decides.
+        To be called when a policy is loaded, before the first request that it decides; with the
+        person who published it, where one did.
         """
         policies = self._policies()
         journal = self._begin(t)
         t.put_document(policies.revision, policies.bundle)
-        return journal.append(
-            ledger.policy(policies.revision, policies.mode, now=journal.now, note=journal.note)
+        args, values = journal.seal({"reason": reason} if reason else None)
+        record = ledger.policy(
+            policies.revision, policies.mode, now=journal.now, note=journal.note, by=by, args=args
         )
+        return journal.append(record, values)
 
     def erase(
         self, t: Transaction, positions: Sequence[int], by: Principal, reason: str = ""

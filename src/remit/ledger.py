@@ -344,9 +344,25 @@ def budget(
     )
 
 
-def policy(revision: Revision, mode: Mode, *, now: int, note: str | None) -> Record:
-    """A policy that governs from here on."""
-    return Record(at=now // 1000, kind="policy", mode=mode.value, note=note, revision=revision)
+def policy(
+    revision: Revision,
+    mode: Mode,
+    *,
+    now: int,
+    note: str | None,
+    by: Principal | None = None,
+    args: str | None = None,
+) -> Record:
+    """A policy that governs from here on. ``args`` commits to the reason that somebody gave."""
+    return Record(
+        args=args,
+        at=now // 1000,
+        kind="policy",
+        mode=mode.value,
+        note=note,
+        principal=() if by is None else chain(by),
+        revision=revision,
+    )
 
 
 def erasure(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from remit import __version__
 from remit.api.frame import Call, Reply
@@ -122,6 +124,7 @@ def environment() -> Environment:
     )
     for name in _FILTERS:
         made.filters[name] = getattr(showing, name)
+    made.filters["edges_json"] = lambda edges: json.dumps([astuple(each) for each in edges])
     made.globals.update(prefix=PREFIX, version=__version__, Right=Right, built=built())
     return made
 

@@ -118,6 +118,8 @@ def amount(number: int, measure: str) -> str:
         return dollars(number)
     if measure == "seconds":
         return f"{number / 1_000_000:,.1f} s"
+    if number == 1 and measure == "calls":
+        return "1 call"
     return f"{number:,} {_MEASURES.get(measure, measure)}"
 
 
