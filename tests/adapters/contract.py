@@ -415,11 +415,15 @@ def child(scene: Scene) -> None:
 
 def strayed(scene: Scene) -> None:
     """An agent that was made past Remit, from tools that are under it."""
-    script = Script([[call("read_note", "c1", "a")], "done"])
+    script = Script([[call("read_note", "c1", "a"), call("delete_note", "c2", "a")], "done"])
     agent = scene.driver.strayed(script, TOOLS, scene.guard)
     with contextlib.suppress(Exception):
         scene.play(agent)
-    equal(RAN, [])
+    if scene.driver.adapter.around == "refused":
+        equal((RAN, scene.decisions()), ([], []))
+    else:
+        equal(RAN, [("read_note", "a")])
+        equal(sorted(scene.decisions()), ["delete_note deny", "read_note allow"])
 
 
 def no_session(scene: Scene) -> None:
@@ -455,7 +459,7 @@ def not_applicable(adapter: Adapter, name: str) -> str:
         "redact": (adapter.redact, "results cannot be changed"),
         "cancellation": (adapter.cancel, "a running call cannot be cancelled"),
         "child": (adapter.children, "there are no child agents"),
-        "strayed": (adapter.tripwire, "tools are not objects that could refuse"),
+        "strayed": (adapter.around != "unnoticed", "tools are not objects that could refuse"),
         "resumed_unapproved": (adapter.hold == "pause", "held calls do not pause the framework"),
     }
     holds, reason = declared.get(name, (True, ""))

@@ -34,8 +34,9 @@ class Adapter(Struct, frozen=True, kw_only=True):
     """Whether a call that is cancelled while it runs is settled at once."""
     children: bool = True
     """Whether agents that this one starts or hands over to are governed with it."""
-    tripwire: bool = True
-    """Whether a tool refuses when it is reached around the adapter."""
+    around: Literal["refused", "decided", "unnoticed"]
+    """What becomes of a governed tool that something reaches around the adapter, such as an agent
+    that is made later: it refuses, it is decided on there as well, or it runs."""
     on_error: str
     """What keeps a fault of Remit from letting a tool run."""
     hidden: str = ""
@@ -53,9 +54,121 @@ LANGCHAIN = Adapter(
     modes=("sync", "async", "stream"),
     hold="pause",
     hold_by="LangGraph interrupt, where the graph has a checkpointer",
+    around="refused",
     on_error="the seam answers; ToolNode never sees an exception of Remit",
     hidden="tools that the model's provider runs itself (bind_tools with web_search and the like)",
 )
 
-ADAPTERS: tuple[Adapter, ...] = (LANGCHAIN,)
+OPENAI_AGENTS = Adapter(
+    name="openai-agents",
+    title="OpenAI Agents SDK",
+    package="openai-agents",
+    tested="openai-agents 0.24.0",
+    entry="agent = govern(agent, guard)",
+    modes=("sync", "async", "stream"),
+    hold="pause",
+    hold_by="needs_approval, which makes the run end with interruptions",
+    around="decided",
+    on_error="every tool is wrapped, so no guardrail and no error function of the SDK is relied on",
+    hidden="hosted tools (web search, file search, code interpreter, hosted MCP, hosted shell)",
+)
+
+PYDANTIC_AI = Adapter(
+    name="pydantic-ai",
+    title="PydanticAI",
+    package="pydantic-ai-slim",
+    tested="pydantic-ai-slim 2.68.0",
+    entry="agent = govern(agent, guard)",
+    modes=("sync", "async", "stream"),
+    hold="pause",
+    hold_by="DeferredToolRequests, where the agent has them among its output types",
+    around="refused",
+    on_error="refusals are results of the call; no retry and no error hook is relied on",
+    hidden="native tools, which the model's provider runs (web search, code execution, MCP there)",
+)
+
+AGENT_FRAMEWORK = Adapter(
+    name="agent-framework",
+    title="Microsoft Agent Framework",
+    package="agent-framework-core",
+    tested="agent-framework-core 1.23.0",
+    entry="agent = govern(agent, guard)",
+    modes=("async", "stream"),
+    hold="pause",
+    hold_by="a function approval request; in an agent used as a tool the framework fails instead",
+    around="refused",
+    on_error="the middleware sets results and never raises",
+    hidden="hosted tools (web search, file search, code interpreter, hosted MCP)",
+)
+
+GOOGLE_ADK = Adapter(
+    name="google-adk",
+    title="Google ADK",
+    package="google-adk",
+    tested="google-adk 2.13.0",
+    entry="app = govern(App(name=..., root_agent=agent), guard)",
+    modes=("async", "stream"),
+    hold="pause",
+    hold_by="a tool confirmation",
+    around="decided",
+    on_error="the tool itself decides, after all callbacks; no callback's exception is relied on",
+    hidden="tools built into Gemini (Google search, code execution, URL context)",
+)
+
+CLAUDE_AGENT_SDK = Adapter(
+    name="claude-agent-sdk",
+    title="Claude Agent SDK",
+    package="claude-agent-sdk",
+    tested="claude-agent-sdk 0.2.187",
+    entry="options = govern(ClaudeAgentOptions(...), guard)",
+    modes=("async", "stream"),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    around="unnoticed",
+    on_error="hooks catch everything and deny; on_failure is block as well",
+    hidden="server tools of the API (web search there, code execution)",
+)
+
+STRANDS = Adapter(
+    name="strands",
+    title="Strands Agents",
+    package="strands-agents",
+    tested="strands-agents 1.62.0",
+    entry="agent = govern(agent, guard)",
+    modes=("sync", "async", "stream"),
+    hold="pause",
+    hold_by="an interrupt",
+    around="decided",
+    on_error="the tool itself decides, after all hooks; no hook's exception is relied on",
+    hidden="tools that the model's provider runs",
+)
+
+CREWAI = Adapter(
+    name="crewai",
+    title="CrewAI",
+    package="crewai",
+    tested="crewai 1.15.30",
+    entry="crew = govern(crew, guard)",
+    modes=("sync", "async", "stream"),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    cancel=False,
+    around="decided",
+    on_error="the tool itself decides; hooks, which fail open, only see to it that every tool does",
+    hidden="tools that the model's provider runs; code in a Flow that is no tool",
+    not_applicable=(
+        ("cancellation", "tools run in threads that nobody cancels; settled when they end"),
+    ),
+)
+
+ADAPTERS: tuple[Adapter, ...] = (
+    LANGCHAIN,
+    OPENAI_AGENTS,
+    PYDANTIC_AI,
+    AGENT_FRAMEWORK,
+    GOOGLE_ADK,
+    CLAUDE_AGENT_SDK,
+    STRANDS,
+    CREWAI,
+)
 """Every adapter, in the order of the contract."""

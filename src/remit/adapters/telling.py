@@ -40,7 +40,7 @@ def facts(adapter: Adapter) -> list[tuple[str, str]]:
         ("a held call", _held(adapter)),
         ("cancelled while it runs", "settled at once" if adapter.cancel else "when the lease ends"),
         ("child agents", "governed with their parent" if adapter.children else "none"),
-        ("reached around the adapter", "refused" if adapter.tripwire else "not noticed"),
+        ("a tool reached around the adapter", adapter.around),
         ("when Remit itself fails", adapter.on_error),
         ("not seen", adapter.hidden or "nothing known"),
     ]

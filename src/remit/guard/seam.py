@@ -10,6 +10,8 @@ text is for the model. So what a framework does with exceptions never decides wh
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,8 +32,8 @@ from remit.guard.actions import RunningAction
 from remit.guard.authority import Proposed
 from remit.guard.calls import shortened
 from remit.guard.conversion import is_plain, to_json
-from remit.guard.enforcement import Enforcement
-from remit.guard.scope import SessionScope, caller
+from remit.guard.enforcement import Accept, Enforcement
+from remit.guard.scope import SessionScope, caller, current
 from remit.guard.steps import Flow, run, run_async
 from remit.guard.tripwire import Clearance, clearing
 from remit.model import Action, ApprovalId
@@ -84,10 +86,30 @@ class Seam:
         self.enforcement = enforcement
         self._session = session
 
-    def before(self, tool: str, arguments: Mapping[str, Any]) -> Flow[Cleared | Stopped]:
-        """Ask for one call. Whatever goes wrong is a refusal."""
+    @property
+    def in_session(self) -> bool:
+        """Whether calls from here belong to a session of this guard."""
+        return self._session is not None or current(self.enforcement) is not None
+
+    def before(
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        fixed: bool = False,
+        accept: Accept | None = None,
+    ) -> Flow[Cleared | Stopped]:
+        """Ask for one call. Whatever goes wrong is a refusal.
+
+        Args:
+            tool: its name, as policy sees it.
+            arguments: all of them, by name.
+            fixed: whether the call can only run as it is; an obligation to change it refuses it.
+            accept: is given the arguments as obligations leave them, where the caller makes the
+                call from something else than ``Cleared.arguments``.
+        """
         try:
-            return (yield from self._admitted(tool, arguments))
+            return (yield from self._admitted(tool, arguments, fixed, accept))
         except ApprovalRequired as held:
             return Stopped(text=str(held), approval=held.approval)
         except (Refused, InvalidArgument) as refusal:
@@ -123,15 +145,27 @@ class Seam:
         arguments: Mapping[str, Any],
         execute: Callable[[dict[str, Any]], Any],
         shape: Shape | None = None,
+        *,
+        fixed: bool = False,
     ) -> Any:
         """Decide, run ``execute`` with the arguments to use, and settle.
 
         Gives what ``execute`` returned, as far as it may be shown, or ``Stopped``. What it raised
         is raised again once it is recorded.
         """
-        cleared = run(self.before(tool, arguments))
-        if isinstance(cleared, Stopped):
-            return cleared
+        cleared = run(self.before(tool, arguments, fixed=fixed))
+        return cleared if isinstance(cleared, Stopped) else self.finish(cleared, execute, shape)
+
+    def finish(
+        self,
+        cleared: Cleared,
+        execute: Callable[[dict[str, Any]], Any],
+        shape: Shape | None = None,
+    ) -> Any:
+        """Run a call that was decided on before, and settle it; as ``around``.
+
+        Where ``execute`` gives a coroutine, so does this: it settles when that has ended.
+        """
         try:
             with clearing(cleared.clearance):
                 cleared.action.began = True
@@ -141,7 +175,9 @@ class Seam:
             if stopped is not None:
                 return stopped
             raise
-        return run(self._shaped(cleared, came, shape))
+        if inspect.iscoroutine(came):
+            return self.finish_async(cleared, lambda _: came, shape)
+        return run(self.shaped(cleared, came, shape))
 
     async def around_async(
         self,
@@ -149,11 +185,22 @@ class Seam:
         arguments: Mapping[str, Any],
         execute: Callable[[dict[str, Any]], Awaitable[Any]],
         shape: Shape | None = None,
+        *,
+        fixed: bool = False,
     ) -> Any:
         """``around`` for an event loop."""
-        cleared = await run_async(self.before(tool, arguments))
+        cleared = await run_async(self.before(tool, arguments, fixed=fixed))
         if isinstance(cleared, Stopped):
             return cleared
+        return await self.finish_async(cleared, execute, shape)
+
+    async def finish_async(
+        self,
+        cleared: Cleared,
+        execute: Callable[[dict[str, Any]], Awaitable[Any]],
+        shape: Shape | None = None,
+    ) -> Any:
+        """``finish`` for an event loop."""
         try:
             with clearing(cleared.clearance):
                 cleared.action.began = True
@@ -167,9 +214,11 @@ class Seam:
             if stopped is not None:
                 return stopped
             raise
-        return await run_async(self._shaped(cleared, came, shape))
+        return await run_async(self.shaped(cleared, came, shape))
 
-    def _admitted(self, tool: str, arguments: Mapping[str, Any]) -> Flow[Cleared]:
+    def _admitted(
+        self, tool: str, arguments: Mapping[str, Any], fixed: bool, also: Accept | None
+    ) -> Flow[Cleared]:
         self.enforcement.late.start()
         shown = to_json(dict(arguments), "args")
         running: dict[str, Any] = {}
@@ -178,12 +227,19 @@ class Seam:
             action=Action(name=tool),
             arguments=shown,
         )
-        granted = yield from self.enforcement.admit(
-            proposed, lambda decided: running.update(_merged(arguments, shown, decided))
-        )
+
+        def accept(decided: Mapping[str, Any]) -> None:
+            if fixed and canonical.encode(dict(decided)) != canonical.encode(shown):
+                raise InvalidArgument("args", "an obligation changes them, which is not possible")
+            running.update(_merged(arguments, shown, decided))
+            if also is not None:
+                also(decided)
+
+        granted = yield from self.enforcement.admit(proposed, accept)
         return Cleared(RunningAction(self.enforcement, granted), running)
 
-    def _shaped(self, cleared: Cleared, came: Any, shape: Shape | None) -> Flow[Any]:
+    def shaped(self, cleared: Cleared, came: Any, shape: Shape | None) -> Flow[Any]:
+        """``after`` for a result as the framework wraps it."""
         if shape is None:
             return (yield from self.after(cleared, came))
         try:
@@ -227,7 +283,7 @@ class TextShape(Shape):
     def value(self, came: Any) -> Any:
         """What the text says: an object or a list where it is JSON of one."""
         text = self.text(came)
-        return _read(text) if isinstance(text, str) else text
+        return from_text(text) if isinstance(text, str) else text
 
     def replaced(self, came: Any, shown: Any) -> Any:
         """The result with ``shown`` as its text."""
@@ -240,13 +296,18 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else canonical.encode(value).decode()
 
 
-def _read(text: str) -> Any:
-    if text[:1] not in ("{", "["):
+def from_text(text: str) -> Any:
+    """What a text says: an object or a list where it is JSON or the ``str()`` of one."""
+    if text[:1] not in ("{", "[") or len(text) > canonical.MAX_BYTES:
         return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(found, dict | list):
+            return found
+    return text
 
 
 def _merged(

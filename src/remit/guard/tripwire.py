@@ -58,6 +58,11 @@ def tripwired(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
         return fn
     wrapper = _asynchronous(fn, tool) if _is_async(fn) else _blocking(fn, tool)
     _copy_looks(wrapper, fn, tool)
+    return marked(wrapper)
+
+
+def marked(wrapper: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function that decides before it runs what it wraps, so that nobody wraps it again."""
     wrapper.__remit_tripwire__ = True  # type: ignore[attr-defined]
     return wrapper
 
