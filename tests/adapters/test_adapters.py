@@ -1,6 +1,7 @@
 """Every adapter keeps the contract, in its framework's own environment; pages say what is so.
 
-CI runs the first eight; ``make test-adapters`` runs all of them (REMIT_ADAPTERS=all).
+CI runs the first eight, most scenarios in one way of running; ``make test-adapters`` runs all of
+them in every way (REMIT_ADAPTERS=all).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ ROOT = HERE.parents[1]
 PAGES = ROOT / "docs" / "adapters"
 MARK = "<!-- made by tests/adapters/test_adapters.py; REMIT_GOLDEN=write renews it -->"
 FIRST = 8
-CHOSEN = ADAPTERS if os.environ.get("REMIT_ADAPTERS") == "all" else ADAPTERS[:FIRST]
+ALL = os.environ.get("REMIT_ADAPTERS") == "all"
+CHOSEN = ADAPTERS if ALL else ADAPTERS[:FIRST]
 SCENARIOS = {
     "allowed", "denied", "parallel", "rewrite", "redact", "hold", "resumed_unapproved",
     "exception", "cancellation", "fault", "child", "strayed", "no_session", "unprotected",
@@ -39,10 +41,10 @@ def by_name(adapter: Adapter) -> str:
 @pytest.mark.parametrize("adapter", CHOSEN, ids=by_name)
 def test_the_contract_holds(adapter: Adapter) -> None:
     done = subprocess.run(
-        [python_of(adapter.name), HERE / "contract.py", adapter.name],
+        [python_of(adapter.name), HERE / "contract.py", adapter.name, "" if ALL else "quick"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         check=False,
     )
@@ -114,7 +116,7 @@ def test_the_overview_has_the_table_that_the_command_prints() -> None:
 def test_an_adapter_fits_on_a_few_screens() -> None:
     for adapter in ADAPTERS:
         source = ROOT / "src/remit/adapters" / f"{adapter.name.replace('-', '_')}.py"
-        assert 30 <= len(source.read_text().splitlines()) <= 190, source
+        assert 30 <= len(source.read_text().splitlines()) <= 150, source
 
 
 def test_the_command_prints_the_declarations() -> None:

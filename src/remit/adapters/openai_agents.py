@@ -8,21 +8,19 @@ them. They are changed in place, so another agent that is given the same tools i
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Callable
 from typing import Any
 
 from remit.adapters.ahead import Ahead, key_of
 from remit.adapters.declared import OPENAI_AGENTS
 from remit.adapters.loading import framework
+from remit.adapters.local_tools import awaited, wrap_local
 from remit.adapters.mcp_results import McpShape, refused_result
 from remit.adapters.walking import Walk
 from remit.guard import Guard, SessionScope, Stopped, tripwired
 from remit.guard.steps import run_async
 
 _agents = framework(OPENAI_AGENTS, "agents")
-_EDITS = ("create_file", "update_file", "delete_file")
 
 
 def govern(target: Any, guard: Guard, *, session: SessionScope | None = None) -> Any:
@@ -50,14 +48,10 @@ class _Agents(Walk):
             self._handoff(target)
         elif isinstance(target, _agents.FunctionTool):
             self._function(target)
-        elif hasattr(target, "executor"):
-            self._shell(target)
-        elif hasattr(target, "editor"):
-            self._editor(target.editor)
+        elif wrap_local(target, self._seam):
+            return True
         elif hasattr(target, "call_tool") and hasattr(target, "list_tools"):
             self._server(target)
-        elif hasattr(target, "on_invoke_tool"):
-            self._custom(target)
         else:
             # Hosted tools: the provider runs them, so there is nothing here to wrap.
             return type(target).__module__.startswith("agents.")
@@ -111,51 +105,6 @@ class _Agents(Walk):
 
         tool.needs_approval, tool.on_invoke_tool, tool._remit = needs_approval, invoke, True
 
-    def _custom(self, tool: Any) -> None:
-        inner = tool.on_invoke_tool
-
-        async def invoke(context: Any, given: str) -> Any:
-            came = await self._seam.around_async(
-                tool.name, {"input": given}, lambda args: _awaited(inner, context, args["input"])
-            )
-            return came.text if isinstance(came, Stopped) else came
-
-        tool.on_invoke_tool, tool._remit = invoke, True
-
-    def _shell(self, tool: Any) -> None:
-        inner = tool.executor
-        if inner is None:
-            return
-
-        async def execute(request: Any) -> Any:
-            action = getattr(request.data, "action", request.data)
-            commands = getattr(action, "commands", None) or [*action.command]
-            arguments = {"commands": list(commands), "timeout_ms": action.timeout_ms}
-            return await self._fixed(tool.name, arguments, inner, request)
-
-        tool.executor, tool._remit = execute, True
-
-    def _editor(self, editor: Any) -> None:
-        for name in _EDITS:
-            inner = getattr(editor, name)
-
-            async def edit(operation: Any, inner: Any = inner) -> Any:
-                arguments = {
-                    part: getattr(operation, part, None)
-                    for part in ("type", "path", "diff", "move_to")
-                }
-                return await self._fixed("apply_patch", arguments, inner, operation)
-
-            setattr(editor, name, edit)
-
-    async def _fixed(
-        self, tool: str, arguments: dict[str, Any], inner: Callable[..., Any], request: Any
-    ) -> Any:
-        came = await self._seam.around_async(
-            tool, arguments, lambda _: _awaited(inner, request), fixed=True
-        )
-        return came.text if isinstance(came, Stopped) else came
-
     def _server(self, server: Any) -> None:
         inner = server.call_tool
 
@@ -169,12 +118,7 @@ class _Agents(Walk):
 
 
 async def _wanted(asked: Any, *details: Any) -> bool:
-    return bool(await _awaited(asked, *details)) if callable(asked) else bool(asked)
-
-
-async def _awaited(fn: Callable[..., Any], *args: Any) -> Any:
-    came = fn(*args)
-    return await came if inspect.isawaitable(came) else came
+    return bool(await awaited(asked, *details)) if callable(asked) else bool(asked)
 
 
 def _object(given: str) -> dict[str, Any] | None:
