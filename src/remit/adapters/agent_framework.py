@@ -65,13 +65,13 @@ def govern(target: Any, guard: Guard, *, session: SessionScope | None = None) ->
 
     Tools refuse to run where nobody decided: give them to agents with ``FunctionGovernance``.
     """
-    walk = _Agents(FunctionGovernance(guard, session=session))
+    walk = _MafAgents(FunctionGovernance(guard, session=session))
     for each in target if isinstance(target, list | tuple) else (target,):
         walk.visit(each)
     return target
 
 
-class _Agents(Walk):
+class _MafAgents(Walk):
     def __init__(self, middleware: FunctionGovernance) -> None:
         super().__init__("an Agent, a FunctionTool or a list of these")
         self._middleware = middleware

@@ -69,11 +69,11 @@ def govern(target: Any, guard: Guard, *, session: SessionScope | None = None) ->
 
     An app or a runner is best: its plugin also sees what agents come to have while they run.
     """
-    _Agents(RemitPlugin(guard, session=session)).visit(target)
+    _AdkAgents(RemitPlugin(guard, session=session)).visit(target)
     return target
 
 
-class _Agents(Walk):
+class _AdkAgents(Walk):
     def __init__(self, plugin: RemitPlugin) -> None:
         super().__init__("an App, a Runner, an agent or a tool")
         self._plugin = plugin

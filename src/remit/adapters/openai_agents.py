@@ -25,13 +25,13 @@ _agents = framework(OPENAI_AGENTS, "agents")
 
 def govern(target: Any, guard: Guard, *, session: SessionScope | None = None) -> Any:
     """Put an agent, a tool, an MCP server or a list of these under Remit, in place."""
-    walk = _Agents(guard, session)
+    walk = _SdkAgents(guard, session)
     for each in target if isinstance(target, list | tuple) else (target,):
         walk.visit(each)
     return target
 
 
-class _Agents(Walk):
+class _SdkAgents(Walk):
     def __init__(self, guard: Guard, session: SessionScope | None) -> None:
         super().__init__("an agent, a tool, an MCP server or a list of these")
         self._seam = guard.seam(session)

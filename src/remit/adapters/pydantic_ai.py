@@ -70,11 +70,11 @@ def govern(target: Any, guard: Guard, *, session: SessionScope | None = None) ->
     """
     if isinstance(target, list | tuple):
         return [tripwired(tool, tool.__name__) for tool in target]
-    _Agents(RemitCapability(guard, session=session)).visit(target)
+    _AiAgents(RemitCapability(guard, session=session)).visit(target)
     return target
 
 
-class _Agents(Walk):
+class _AiAgents(Walk):
     def __init__(self, capability: RemitCapability) -> None:
         super().__init__("an Agent or a list of functions")
         self._capability = capability

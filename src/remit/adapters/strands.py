@@ -39,13 +39,13 @@ class _ToolResultShape(TextShape):
 
 def govern(target: Any, guard: Guard, *, session: SessionScope | None = None) -> Any:
     """Put an agent, a graph or swarm of agents, a tool or a list of these under Remit, in place."""
-    walk = _Agents(guard, session)
+    walk = _StrandsAgents(guard, session)
     for each in target if isinstance(target, list | tuple) else (target,):
         walk.visit(each)
     return target
 
 
-class _Agents(Walk):
+class _StrandsAgents(Walk):
     def __init__(self, guard: Guard, session: SessionScope | None) -> None:
         super().__init__("an Agent, a multi-agent graph or swarm, a tool or a list of these")
         self._seam = guard.seam(session)
