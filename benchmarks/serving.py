@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,13 +35,12 @@ def key_of(folder: Path, agent: str = AGENT) -> str:
 class ServerProcess:
     """One process of ``remit serve`` in a folder that was prepared. It listens once made."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: Sequence[str] = ("-m", "remit", "serve")) -> None:
+        """Start it: ``program`` is what Python is to run."""
         log = folder / "server.log"
         written = log.stat().st_size if log.exists() else 0
         with log.open("ab") as stream:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "remit", "serve"], cwd=folder, stderr=stream
-            )
+            self.process = subprocess.Popen([sys.executable, *program], cwd=folder, stderr=stream)
         address = urlsplit(self._listening(log, written))
         assert address.hostname is not None
         assert address.port is not None

@@ -19,6 +19,14 @@ timeout = "{timeout}"
 key = "{key}"
 interval = "{interval}"
 """
+_SKEWED = """
+import sys, time
+right = time.time_ns
+time.time_ns = lambda: right() + %d
+from remit.cli import main
+sys.argv = ["remit", "serve"]
+sys.exit(main())
+"""
 
 
 class FleetFolder:
@@ -33,8 +41,10 @@ class FleetFolder:
         *,
         timeout: str = "5s",
         interval: str = "1s",
+        direct: str | None = None,
     ) -> None:
-        self.url = url
+        """Prepare them; ``direct`` leads to the database beside whatever is in between."""
+        self.url = direct or url
         self.signing_key = folder / "remit.key"
         self.folders = [folder / f"node{number}" for number in range(nodes)]
         for number, each in enumerate(self.folders):
@@ -59,6 +69,8 @@ class FleetFolder:
         finally:
             del os.environ["REMIT_STORE_URL"]
 
-    def start(self, number: int) -> serving.ServerProcess:
-        """Start a node; it listens."""
-        return serving.ServerProcess(self.folders[number])
+    def start(self, number: int, skew: int = 0) -> serving.ServerProcess:
+        """Start a node, whose clock is ``skew`` seconds ahead; it listens."""
+        if not skew:
+            return serving.ServerProcess(self.folders[number])
+        return serving.ServerProcess(self.folders[number], ("-c", _SKEWED % (skew * 10**9)))

@@ -12,6 +12,7 @@ from typing import Any
 from remit import policy
 from remit.audit.export import export_lines
 from remit.audit.record import Record, parse_record
+from remit.audit.replay import Replay
 from remit.audit.verify import VerificationReport, verify_export
 from remit.budgets.cells import Balance, balance
 from remit.governor import Governor
@@ -37,6 +38,7 @@ agents:
   bot: {{roles: [reader], team: shop}}
 people:
   ada: {{roles: [security-team]}}
+  grace: {{}}
 tools:
   - {{match: [pay], does: pay}}
   - {{match: [look], does: read}}
@@ -142,6 +144,16 @@ def audited(store: Store) -> VerificationReport:
     assert report.discrepancies == ()
     assert report.verified
     return report
+
+
+def discrepancies(store: Store) -> list[str]:
+    """What the auditor's replay finds wrong in a log, budgets and approvals too."""
+    found: list[str] = []
+    replay = Replay(lambda position, code, message: found.append(f"{position} {code}: {message}"))
+    for position, record in enumerate(records_of(store)):
+        replay.see(position, record)
+    replay.finish()
+    return found
 
 
 def stands(store: Store) -> Balance:
