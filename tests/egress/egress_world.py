@@ -138,6 +138,13 @@ class World:
         )
         return [each for each in found if kind in ("", each.kind)]
 
+    async def statuses(self, count: int) -> list[str | None]:
+        """How actions ended, once so many have: a tunnel is recorded after its client has gone."""
+        async with asyncio.timeout(5):
+            while len(found := self.records("outcome")) < count:
+                await asyncio.sleep(0.02)
+        return [each.status for each in found]
+
     def issue(self, agent: str) -> str:
         def work(t: Transaction) -> str:
             journal = Journal.begin(t, time.time_ns(), os.urandom)

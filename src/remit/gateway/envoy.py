@@ -120,11 +120,15 @@ class EnvoyDecisions:
         )
         action = self._read(asked)
         proposed = Proposed(caller=caller, action=action.action, arguments=action.arguments)
-        granted = await run_async(
-            self.enforcement.admit(
-                proposed, lambda arguments: _changeable(action, arguments, headers)
+        try:
+            granted = await run_async(
+                self.enforcement.admit(
+                    proposed, lambda arguments: _changeable(action, arguments, headers)
+                )
             )
-        )
+        except Denied as refusal:
+            self._sessions.refused(caller.session, refusal)
+            raise
         labels = await self._closed(granted)
         put = {
             "x-remit-agent": caller.principal.id,

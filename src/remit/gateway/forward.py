@@ -18,22 +18,24 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from aiohttp.web import RequestHandler
+from msgspec.structs import replace
 
 from remit.api.frame import Parts
 from remit.config import Address
 from remit.config.egress import EgressConfig
-from remit.errors import RemitError
+from remit.errors import Denied, RemitError
 from remit.gateway.forward_addresses import Destinations
 from remit.gateway.forward_ca import InspectionAuthority
 from remit.gateway.forward_callers import ProxyCallers
 from remit.gateway.forward_exchange import ForwardExchanges, Inside
-from remit.gateway.forward_front import ESTABLISHED, FrontConnection
+from remit.gateway.forward_front import ESTABLISHED, FrontConnection, first_byte
 from remit.gateway.forward_http import ProxyHttp
 from remit.gateway.forward_tunnel import Tunnel, TunnelEnd
 from remit.gateway.forward_upstream import NotReached, OutsideServers, open_tunnel, trusted_roots
 from remit.gateway.hosted import HostedAuthority
 from remit.gateway.http_problems import problem_for
 from remit.gateway.llm_sessions import CredentialSessions
+from remit.gateway.mcp_calls import timed
 from remit.guard.authority import Proposed
 from remit.guard.calls import Granted
 from remit.guard.enforcement import Enforcement
@@ -190,7 +192,16 @@ class ForwardProxy:
         front.release()
         waiting = _Handshaken(self._gone)
         transport.set_protocol(waiting)
+        transport.pause_reading()
         transport.write(ESTABLISHED)
+        first = await first_byte(transport, self._config.connect)
+        if not first:
+            transport.abort()
+            return
+        transport.resume_reading()
+        if first.isupper():  # HTTP without TLS: some clients send that through CONNECT, too
+            waiting.pass_on(transport, self._http.inside(_without_tls(inside)))
+            return
         loop = asyncio.get_running_loop()
         try:
             opened = await loop.start_tls(
@@ -218,7 +229,11 @@ class ForwardProxy:
             action=Action(name=f"http.connect {named}:{port}", kind="http"),
             arguments={"method": "CONNECT", "host": host, "port": port},
         )
-        granted = await run_async(self._enforcement.admit(proposed))
+        try:
+            granted = await run_async(self._enforcement.admit(proposed))
+        except Denied as refusal:
+            self._callers.refused(caller, refusal)
+            raise
         tunnel = Tunnel(
             host,
             patience=self._config.connect,
@@ -240,9 +255,11 @@ class ForwardProxy:
         front.transport.set_protocol(tunnel.client)
         tunnel.client.connection_made(front.transport)
         front.transport.write(ESTABLISHED)
-        await self._carried(asked, granted, tunnel)
+        await self._carried(asked, granted, tunnel, front)
 
-    async def _carried(self, asked: ConnectRequest, granted: Granted, tunnel: Tunnel) -> None:
+    async def _carried(
+        self, asked: ConnectRequest, granted: Granted, tunnel: Tunnel, front: FrontConnection
+    ) -> None:
         watching = asyncio.get_running_loop().create_task(self._watched(asked, granted, tunnel))
         try:
             end = await tunnel.run()
@@ -250,12 +267,20 @@ class ForwardProxy:
             tunnel.cut("the proxy ends")
             end = await tunnel.run()
             self._enforcement.abandon(granted, _outcome(end))
+            self._gone()
             raise
         finally:
             watching.cancel()
+        if end.plain is None:
             self._gone()
+        else:
+            inside = Inside(origin=asked.origin, authorization=asked.authorization)
+            handler = self._http.inside(_without_tls(inside))
+            front.transport.set_protocol(handler)
+            handler.connection_made(front.transport)
+            handler.data_received(end.plain)
         try:
-            await run_async(self._enforcement.settle(granted, _outcome(end)))
+            await run_async(self._enforcement.settle(granted, timed(granted, _outcome(end))))
         except RemitError as error:
             _log.error("tunnel not recorded", extra={"failure": error})
 
@@ -308,7 +333,14 @@ class _Handshaken(asyncio.Protocol):
             to.data_received(bytes(self._kept))
 
 
+def _without_tls(inside: Inside) -> Inside:
+    return replace(inside, origin=replace(inside.origin, scheme="http"))
+
+
 def _outcome(end: TunnelEnd) -> Outcome:
+    if end.plain is not None:
+        told = "HTTP without TLS is no tunnel; each of its requests is decided by itself"
+        return Outcome(status="not-run", error=told)
     if end.problem is not None:
         return Outcome(status="not-run", error=f"nothing was passed on: {end.problem}")
     result = {"sent": end.sent, "received": end.received, "server_name": end.server_name or ""}

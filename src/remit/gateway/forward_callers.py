@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from remit.api.frame import Parts, Problem
 from remit.credentials import Right
-from remit.errors import AuthenticationError
+from remit.errors import AuthenticationError, Denied
 from remit.gateway.llm_sessions import CredentialSessions
 from remit.guard.calls import Caller
 from remit.identity.model import Identity, RequestFacts
@@ -39,6 +39,10 @@ class ProxyCallers:
         return await self._sessions.caller_of(
             identity, session=shown.session, agent=agent, trace=trace
         )
+
+    def refused(self, caller: Caller, refusal: Denied) -> None:
+        """Take note that a request was refused: an ended session is not used again."""
+        self._sessions.refused(caller.session, refusal)
 
     async def alive(self, authorization: Sequence[str]) -> bool:
         """Whether the credential of an open tunnel is still good.

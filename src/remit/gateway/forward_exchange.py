@@ -21,9 +21,10 @@ from remit import canonical
 from remit.api.bodies import whole_body
 from remit.api.frame import Parts, Problem
 from remit.config.egress import EgressConfig
-from remit.errors import InvalidArgument, InvalidRequest
+from remit.errors import Denied, InvalidArgument, InvalidRequest
 from remit.gateway.forward_callers import ProxyCallers
 from remit.gateway.forward_upstream import NotAnswered, NotReached, OutsideServers, end_to_end
+from remit.gateway.mcp_calls import timed
 from remit.guard.authority import Proposed, Settled
 from remit.guard.calls import Granted
 from remit.guard.enforcement import Enforcement
@@ -54,9 +55,10 @@ _KEPT_BACK = HOP_BY_HOP | {"alt-svc", "proxy-authenticate", "content-length"}
 
 
 class Inside(Struct, frozen=True, kw_only=True):
-    """A TLS connection that the proxy opened: for whom, and who the client is."""
+    """What CONNECT was asked for, and who the client is: requests that came over its connection."""
 
     origin: HttpOrigin
+    """``https`` where the proxy opened TLS, ``http`` where there was none."""
     authorization: tuple[str, ...]
     """What the client showed when it asked for the connection."""
 
@@ -91,7 +93,7 @@ class ForwardExchanges:
 
         Args:
             request: its body is not read yet.
-            inside: where it came out of TLS; None: plain HTTP to the proxy.
+            inside: where it came over a connection of CONNECT; None: to the proxy itself.
 
         Raises:
             Problem: or a RemitError: it was not sent, or its answer may not be shown.
@@ -113,9 +115,13 @@ class ForwardExchanges:
         proposed = Proposed(
             caller=caller, action=asked.action.action, arguments=asked.action.arguments
         )
-        granted = await run_async(
-            self._enforcement.admit(proposed, lambda arguments: _rewritable(asked, arguments))
-        )
+        try:
+            granted = await run_async(
+                self._enforcement.admit(proposed, lambda arguments: _rewritable(asked, arguments))
+            )
+        except Denied as refusal:
+            self._callers.refused(caller, refusal)
+            raise
         return await self._sent(request, asked, granted)
 
     async def _sent(
@@ -243,7 +249,7 @@ class ForwardExchanges:
         return answer
 
     async def _settle(self, granted: Granted, outcome: Outcome) -> Settled:
-        return await run_async(self._enforcement.settle(granted, outcome))
+        return await run_async(self._enforcement.settle(granted, timed(granted, outcome)))
 
 
 def _place(
@@ -257,7 +263,7 @@ def _place(
     host = _value(pairs, "host")
     if inside is not None:
         target = read_target(request.raw_path)
-        if host is None or read_origin("https", host) != inside.origin:
+        if host is None or read_origin(inside.origin.scheme, host) != inside.origin:
             raise HttpFault(
                 "host-mismatch",
                 f"Host must name {inside.origin.authority}, which this connection was opened for.",
@@ -308,9 +314,8 @@ def _value(pairs: list[tuple[str, str]], wanted: str) -> str | None:
 
 
 def _outcome(response: aiohttp.ClientResponse, result: Any) -> Outcome:
-    if response.status < 400:
-        return Outcome(status="ok", result=result)
-    return Outcome(status="error", result=result, error=f"HTTP {response.status}")
+    """What came of it: an answer, whatever it says."""
+    return Outcome(status="ok", result=result or {"status": response.status})
 
 
 def _result(response: aiohttp.ClientResponse, raw: bytes) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, cast
 
@@ -33,6 +34,31 @@ REASONS = {
     504: "Gateway Timeout",
     505: "HTTP Version Not Supported",
 }
+
+
+async def first_byte(transport: asyncio.Transport, patience: float) -> bytes:
+    """The first byte that a client sends next, left where it is; nothing if none comes in time.
+
+    TLS is taken up by the event loop, which has to get all of it: so nothing may be read before.
+    """
+    original = transport.get_extra_info("socket")
+    loop = asyncio.get_running_loop()
+    with socket.fromfd(original.fileno(), original.family, socket.SOCK_STREAM) as looking:
+        arrived = loop.create_future()
+        loop.add_reader(looking.fileno(), _arrived, arrived)
+        try:
+            async with asyncio.timeout(patience):
+                await arrived
+            return looking.recv(1, socket.MSG_PEEK)
+        except (OSError, TimeoutError):
+            return b""
+        finally:
+            loop.remove_reader(looking.fileno())
+
+
+def _arrived(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class FrontDesk(Protocol):

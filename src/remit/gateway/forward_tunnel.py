@@ -1,7 +1,8 @@
 """A tunnel that nobody looks into: bytes of a client and of a server, passed on as they are.
 
-What the client sends first must be TLS that asks for the very host that was let through. Anything
-else (HTTP/2 in the clear, WebSockets without TLS, another protocol) would pass unseen.
+What the client sends first must be TLS that asks for the very host that was let through. HTTP
+without TLS, which some clients send through CONNECT too, is no tunnel: its requests are decided one
+by one. Anything else would pass unseen.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class TunnelEnd(Struct, frozen=True, kw_only=True):
     """Bytes from the client."""
     received: int
     server_name: str | None
+    plain: bytes | None = None
+    """What the client sent, which is HTTP without TLS; its end is still open."""
     problem: str | None = None
     """Why it was refused before any byte passed; None: it carried what it was opened for."""
     cut: str | None = None
@@ -113,6 +116,7 @@ class Tunnel:
         self._hello: ClientHello | None = None
         self._problem: str | None = None
         self._cut: str | None = None
+        self._plain: bytes | None = None
         self._ended = asyncio.Event()
         self._closing: set[_Side] = set()
 
@@ -136,6 +140,10 @@ class Tunnel:
 
     def checked(self, first: bytes) -> bool:
         """Whether what the client sends first may pass; ends the tunnel if it never may."""
+        if 65 <= first[0] <= 90:  # a method of HTTP; TLS begins with 22
+            self._plain = first
+            self._ended.set()
+            return False
         try:
             hello = read_hello(first)
             if hello is None:
@@ -169,20 +177,22 @@ class Tunnel:
             self.cut("it lasted too long")
 
     def _closed(self) -> TunnelEnd:
+        plain = None if self.client.over else self._plain
         for side in (self.client, self.server):
-            if side.transport is None:
+            if side.transport is None or (side is self.client and plain is not None):
                 continue
             if self._problem is None and self._cut is None:
                 side.transport.close()  # what was written still goes out
             else:
                 side.transport.abort()
         problem = self._problem
-        if self._hello is None and problem is None and self._cut is None:
+        if plain is None and self._hello is None and problem is None and self._cut is None:
             problem = "no TLS came"
         return TunnelEnd(
             sent=self.client.count,
             received=self.server.count,
             server_name=None if self._hello is None else self._hello.server_name,
+            plain=plain,
             problem=problem,
             cut=self._cut,
         )

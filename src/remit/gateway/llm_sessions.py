@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from remit.api.frame import Problem
 from remit.api.mounts import Passing
+from remit.errors import Denied
 from remit.gateway.hosted import HostedSessions
 from remit.guard.calls import Caller, Granted
 from remit.identity.model import Identity, Narrowing
@@ -31,6 +32,8 @@ TASK_HEADER = "X-Remit-Task"
 AGENT_HEADER = "X-Remit-Agent"
 """Names the agent that a service acts as, where it names no session."""
 
+_ENDED = "session-ended"
+"""Rule id of the refusal of an ended session."""
 _MAX_SESSIONS = 4096
 _MAX_CALLS = 4096
 """Of one session, and of each kind."""
@@ -187,6 +190,11 @@ class CredentialSessions:
         """Take note that a session has ended: the next request gets another."""
         for owner in [owner for owner, kept in self._kept.items() if kept.session == session]:
             del self._kept[owner]
+
+    def refused(self, session: SessionId, refusal: Denied) -> None:
+        """Take note of a refusal: a session that has ended is not used again."""
+        if any(reason.rule == _ENDED for reason in refusal.reasons):
+            self.forget(session)
 
     async def _own(self, identity: Identity, agent: str | None, task: str | None) -> SessionId:
         owner = (identity.credential, identity.principal, identity.narrowed, agent, task)
