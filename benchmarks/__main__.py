@@ -1,7 +1,7 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
     python -m benchmarks [decide] [durable] [server] [budgets] [verify] [imports] [flow]
-        [forecasts] [inspection] [models] [mcp] [peer]
+        [forecasts] [inspection] [models] [mcp] [legacy] [peer]
 
 The gateways' peers run when ``make bench-peers`` has installed them; the peer's part when
 ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
@@ -21,6 +21,7 @@ from benchmarks import (
     imports,
     inspection,
     ledger,
+    legacy,
     mcp,
     models,
     peer,
@@ -39,6 +40,7 @@ PARTS = {
     "forecasts": forecasts.run,
     "models": models.run,
     "mcp": mcp.run,
+    "legacy": legacy.run,
     "inspection": inspection.run,
     "peer": peer.run,
 }
