@@ -42,6 +42,10 @@ _ROOM = JsonLimits(bytes=canonical.MAX_BYTES - 1024, depth=canonical.MAX_DEPTH -
 """For a body, with the status and the name of a credential beside it."""
 
 
+_SMALL = 65_536
+"""Bytes up to which a body that was read strictly fits beside the others in any case."""
+
+
 class ShownAnswer(Struct, frozen=True):
     """What the agent gets."""
 
@@ -71,10 +75,11 @@ def seen_answer(answer: UpstreamAnswer, credential: str | None) -> SeenAnswer:
     """An answer, and the name of the credential that the request carried."""
     media, encoding = answer.header("content-type"), answer.header("content-encoding")
     body = read_shown(media, answer.body, encoding)
-    try:
-        canonical.check(body.value, "result", _ROOM)
-    except InvalidArgument:  # a table can be larger by column than it is as text
-        body = HttpBody("opaque", body.media, opaque(body.media, answer.body), answer.body)
+    if len(body.raw) > _SMALL or body.kind == "csv":  # a table is larger by column than as text
+        try:
+            canonical.check(body.value, "result", _ROOM)
+        except InvalidArgument:
+            body = HttpBody("opaque", body.media, opaque(body.media, answer.body), answer.body)
     return SeenAnswer(answer, body, credential)
 
 

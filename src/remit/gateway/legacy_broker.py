@@ -110,6 +110,18 @@ class CredentialBroker:
                 data = data.replace(raw, _MARK)
         return data
 
+    def hidden_in_headers(
+        self, headers: tuple[tuple[str, str], ...]
+    ) -> tuple[tuple[str, str], ...]:
+        """The same of headers."""
+        values = "\n".join(value for _, value in headers).encode("latin-1")
+        if self.hidden(values) is values:
+            return headers
+        return tuple(
+            (name, self.hidden(value.encode("latin-1")).decode("latin-1"))
+            for name, value in headers
+        )
+
     async def _token(self, chosen: UpstreamCredential) -> str:
         async with self._locks[chosen.name]:
             kept = self._tokens.get(chosen.name)

@@ -177,14 +177,8 @@ class LegacyApi:
             self._circuit.succeeded()
         if answer.status == 401 and chosen is not None:
             self._broker.rejected(chosen)
-        return replace(
-            answer,
-            body=self._broker.hidden(answer.body),
-            headers=tuple(
-                (name, self._broker.hidden(value.encode("latin-1")).decode("latin-1"))
-                for name, value in answer.headers
-            ),
-        )
+        body = self._broker.hidden(answer.body)
+        return UpstreamAnswer(answer.status, self._broker.hidden_in_headers(answer.headers), body)
 
     async def _settled(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -91,12 +91,12 @@ class HttpHeaders(Struct, frozen=True):
     """The headers of one request, read strictly."""
 
     pairs: tuple[tuple[str, str], ...]
+    values: Mapping[str, str]
+    """By name in lower case; several of one name are joined by commas."""
 
     def one(self, name: str) -> str | None:
-        """The value of a header that is there once at most; several are joined by commas."""
-        wanted = name.lower()
-        found = [value for each, value in self.pairs if each.lower() == wanted]
-        return ", ".join(found) if found else None
+        """The value of a header, by its name in any case; several are joined by commas."""
+        return self.values.get(name.lower())
 
     def named(self, names: Iterable[str]) -> dict[str, str]:
         """Those of the names that are there, by name in lower case."""
@@ -117,7 +117,7 @@ class HttpHeaders(Struct, frozen=True):
         return [(name, value) for name, value in self.pairs if _passes(name.lower(), kept)]
 
 
-def read_headers(pairs: Iterable[tuple[str, str]], once: Iterable[str] = ()) -> HttpHeaders:
+def read_headers(pairs: Iterable[tuple[str, str]], once: Sequence[str] = ()) -> HttpHeaders:
     """Read the headers of a request.
 
     Args:
@@ -127,19 +127,20 @@ def read_headers(pairs: Iterable[tuple[str, str]], once: Iterable[str] = ()) -> 
     Raises:
         HttpFault: servers could read them differently, or as another request.
     """
-    single = _ONCE.union(name.lower() for name in once)
-    seen: set[str] = set()
+    single = _ONCE.union(name.lower() for name in once) if once else _ONCE
+    values: dict[str, str] = {}
     found: list[tuple[str, str]] = []
     for name, value in pairs:
         lower = name.lower()
         _check(name, lower, value)
-        if lower in single and lower in seen:
+        before = values.get(lower)
+        if before is not None and lower in single:
             raise HttpFault("repeated-header", f"The header {name[:64]} is there twice.")
-        seen.add(lower)
+        values[lower] = value if before is None else f"{before}, {value}"
         found.append((name, value))
-    if "content-length" in seen and "transfer-encoding" in seen:
+    if "content-length" in values and "transfer-encoding" in values:
         raise HttpFault("two-lengths", "Send Content-Length or Transfer-Encoding, not both.")
-    headers = HttpHeaders(tuple(found))
+    headers = HttpHeaders(tuple(found), values)
     _check_connection(headers)
     return headers
 
@@ -161,16 +162,16 @@ def _check(name: str, lower: str, value: str) -> None:
 
 
 def _check_connection(headers: HttpHeaders) -> None:
-    for each in (headers.one("connection") or "").split(","):
+    for each in headers.values.get("connection", "").split(","):
         if each.strip().lower() not in _CONNECTION:
             raise HttpFault(
                 "connection-options",
                 "Connection can say close or keep-alive. Other protocols, and headers for one "
                 "connection only, are not let through.",
             )
-    if headers.one("upgrade") is not None:
+    if "upgrade" in headers.values:
         raise HttpFault("upgrade", "Other protocols (Upgrade) are not let through.", 501)
-    if headers.one("trailer") is not None:
+    if "trailer" in headers.values:
         raise HttpFault("trailers", "Trailers are not let through.")
 
 

@@ -25,6 +25,7 @@ MAX_PAIRS = 1000
 PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,=:@%/]*")
+_PLAIN = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,=:@/]*")
 _QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,=:@%/?\[\]]*")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _AMBIGUOUS = re.compile(r"[\x00-\x1f\x7f/\\?#;%]")
@@ -195,6 +196,8 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
 
 def encode_path(path: str) -> str:
     """A decoded path as it is sent: everything but unreserved characters and slashes escaped."""
+    if _PLAIN.fullmatch(path):
+        return path
     return "/".join(encode_text(segment, "!$&'()*+,=:@") for segment in path.split("/"))
 
 
