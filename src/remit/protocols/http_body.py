@@ -51,6 +51,8 @@ class HttpBody(Struct, frozen=True):
     raw: bytes
 
 
+_PLAIN_JSON = MediaType("application/json", {})
+_CHARSETS = ("utf-8", "utf8", "us-ascii")
 NO_BODY = HttpBody("none", "", None, b"")
 
 
@@ -85,29 +87,21 @@ def read_body(content_type: str | None, encoding: str | None, raw: bytes) -> Htt
     """
     if not raw:
         return NO_BODY
-    if encoding is not None and encoding.strip().lower() != "identity":
-        raise HttpFault(
-            "unsupported-encoding", "Send the body as it is, without Content-Encoding.", 415
-        )
-    if content_type is None:
-        raise HttpFault("no-content-type", "Say what the body is, with Content-Type.", 415)
-    media = media_type(content_type)
+    media = _media(content_type, encoding)
     kind = kind_of(media.name)
     if kind == "opaque":
         return HttpBody(kind, media.name, opaque(media.name, raw), raw)
     if kind == "multipart":
-        return HttpBody(
-            kind, media.name, read_multipart(media.parameters.get("boundary"), raw), raw
-        )
-    if media.parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
-        raise HttpFault("unsupported-charset", "Send the body in UTF-8.", 415)
+        parts = read_multipart(media.parameters.get("boundary"), raw)
+        return HttpBody(kind, media.name, parts, raw)
     return HttpBody(kind, media.name, _structured(kind, raw), raw)
 
 
 def read_shown(content_type: str | None, raw: bytes, encoding: str | None = None) -> HttpBody:
     """Read the body of an answer, as far as that goes: what cannot be read is ``opaque``.
 
-    Unlike ``read_body`` this never raises: what policy has no rules on passes as it is.
+    Unlike ``read_body`` this never raises: what policy has no rules on passes as it is. Keys may
+    look alike, since nobody is to act on them; none may be there twice.
 
     Args:
         content_type: the header, if there is one.
@@ -117,6 +111,9 @@ def read_shown(content_type: str | None, raw: bytes, encoding: str | None = None
     if not raw:
         return NO_BODY
     try:
+        media = _media(content_type or "application/octet-stream", encoding)
+        if kind_of(media.name) == "json":
+            return HttpBody("json", media.name, _parsed(raw, "body"), raw)
         found = read_body(content_type or "application/octet-stream", encoding, raw)
         if found.media == "text/csv":
             rows = read_csv(found.value)
@@ -153,13 +150,17 @@ def read_json(raw: bytes, where: str = "body") -> Any:
     Raises:
         HttpFault: it is not such JSON.
     """
+    value = _parsed(raw, where)
+    check_keys(value, where)
+    return value
+
+
+def _parsed(raw: bytes, where: str) -> Any:
     try:
-        value = canonical.parse(raw, where, LIMITS)
+        return canonical.parse(raw, where, LIMITS)
     except InvalidArgument as problem:
         status = 413 if len(raw) > LIMITS.bytes else 400
         raise HttpFault("bad-json", f"{problem}.", status) from None
-    check_keys(value, where)
-    return value
 
 
 def check_keys(value: Any, where: str) -> None:
@@ -177,6 +178,25 @@ def check_keys(value: Any, where: str) -> None:
             left.extend(each.values())
         elif isinstance(each, list):
             left.extend(each)
+
+
+def _media(content_type: str | None, encoding: str | None) -> MediaType:
+    """What a body is.
+
+    Raises:
+        HttpFault: nobody says, or it is encoded in a way that is not read here.
+    """
+    if encoding is not None and encoding.strip().lower() != "identity":
+        raise HttpFault(
+            "unsupported-encoding", "Send the body as it is, without Content-Encoding.", 415
+        )
+    if content_type is None:
+        raise HttpFault("no-content-type", "Say what the body is, with Content-Type.", 415)
+    media = _PLAIN_JSON if content_type == _PLAIN_JSON.name else media_type(content_type)
+    charset = media.parameters.get("charset", "utf-8").lower()
+    if charset not in _CHARSETS and kind_of(media.name) not in ("opaque", "multipart"):
+        raise HttpFault("unsupported-charset", "Send the body in UTF-8.", 415)
+    return media
 
 
 def _structured(kind: BodyKind, raw: bytes) -> Any:

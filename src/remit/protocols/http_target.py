@@ -218,8 +218,11 @@ def distinct_names(names: Iterable[str], where: str) -> None:
     Raises:
         HttpFault: there are two of those.
     """
+    written = list(names)
+    if len({each.lower() if each.isascii() else "" for each in written} - {""}) == len(written):
+        return
     seen: dict[str, str] = {}
-    for name in names:
+    for name in written:
         other = seen.setdefault(text.name(name), name)
         if other != name:
             raise HttpFault(
