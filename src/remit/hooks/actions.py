@@ -47,6 +47,7 @@ _FILTERS = ("pattern", "glob", "include", "include_pattern")
 _NEW_TEXTS = ("content", "new_string", "newString", "new_str", "file_text", "new_source")
 _PATCHED = re.compile(r"^\*\*\* (?:Add File|Update File|Delete File|Move to): (.+)$", re.MULTILINE)
 _PATCH_LINE = re.compile(r"^\*\*\* (?!Begin Patch$|End Patch$|End of File$)(.*)$", re.MULTILINE)
+_PATCHER = frozenset({"apply_patch", "applypatch"})
 _URL = re.compile(r"https?://[^\s\"'<>)\]]+", re.IGNORECASE)
 _MCP = re.compile(r"mcp__(.+?)__(.+)")
 _ODD = re.compile(r"[^a-z0-9_-]+")
@@ -96,6 +97,12 @@ def _shell(question: HookQuestion) -> TypedAction | None:
     folder = given.get("workdir") or given.get("dir_path") or given.get("cwd") or ""
     cwd = posixpath.join(question.cwd, folder) if isinstance(folder, str) else question.cwd
     name, arguments = shell_action(given["command"], posixpath.normpath(cwd))
+    if _PATCHER & set(arguments.get("programs", ())):
+        # Codex reads a patch out of such a command and applies it by itself.
+        found = _patch(question) if len(arguments["programs"]) == 1 else None
+        if found is not None:
+            return found
+        name, arguments = "shell.opaque", {"command": given["command"], "cwd": cwd}
     return TypedAction(
         action=Action(name=name, kind="shell"), arguments=arguments, same={"command": "command"}
     )

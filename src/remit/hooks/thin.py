@@ -23,6 +23,9 @@ _BLOCK = 2
 _OPTIONS = ("event", "agent", "user", "policy", "socket", "connect", "key-file", "wait", "trigger")
 
 
+_ANEW = "Write the hooks anew: remit hooks install."
+
+
 class HookFaultError(Exception):
     """Why no answer could be had: what happened, and what to do next."""
 
@@ -33,52 +36,50 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: what follows ``remit hook``: the host's name and the options.
     """
-    host: str = ""
-    options: dict[str, str] = {}
+    host = arguments[0] if arguments[:1] and arguments[0] in answers.EVENTS else ""
+    event = _event(host, arguments)
     try:
-        host, options = read_options(arguments)
-        event = options["event"]
+        options = read_options(arguments)
         _alarm(host, event, float(options.get("wait", "0")) + ALONE)
         written = _answered(host, event, options)
     except BaseException as fault:  # noqa: BLE001 - whatever it is, the tool must not run
-        return _refuse(host, options.get("event", ""), _said(fault))
+        return _refuse(host, event, _said(fault))
     _write(written)
     return 0
 
 
-def read_options(arguments: list[str]) -> tuple[str, dict[str, str]]:
-    """The host, and its options by name.
+def _event(host: str, arguments: list[str]) -> str:
+    """The event that is asked about; where that is not said, the one with the strictest refusal."""
+    known = answers.EVENTS.get(host, {"": ""})
+    at = arguments.index("--event") + 1 if "--event" in arguments else len(arguments)
+    said = arguments[at] if at < len(arguments) else ""
+    return said if said in known else next(iter(known))
+
+
+def read_options(arguments: list[str]) -> dict[str, str]:
+    """The options by name.
 
     Raises:
         HookFaultError: they are not what ``remit hooks install`` writes.
     """
     host, rest = (arguments[0] if arguments else ""), arguments[1:]
     if host not in answers.EVENTS:
-        raise HookFaultError(
-            f"remit hook {host}: no such host; one of {', '.join(answers.EVENTS)}."
-        )
+        known = ", ".join(answers.EVENTS)
+        raise HookFaultError(f"remit hook {host}: there is no such host; one of {known}.")
     options: dict[str, str] = {}
     while rest:
         name = rest[0].removeprefix("--")
         if name not in _OPTIONS or not rest[0].startswith("--") or len(rest) < 2:
-            raise HookFaultError(
-                f"remit hook: {rest[0]}: not understood. Run remit hooks install anew."
-            )
+            raise HookFaultError(f"remit hook: {rest[0]} is not understood. {_ANEW}")
         options[name], rest = rest[1], rest[2:]
     if options.get("event") not in answers.EVENTS[host]:
-        # Without it nobody knows what is asked; a refusal before a tool is the strictest answer.
-        options["event"] = next(iter(answers.EVENTS[host]))
-        raise HookFaultError(
-            "remit hook: --event is missing or unknown. Run remit hooks install anew."
-        )
+        raise HookFaultError(f"remit hook: --event is missing or unknown. {_ANEW}")
     if not options.get("agent"):
-        raise HookFaultError("remit hook: --agent is missing. Run remit hooks install anew.")
+        raise HookFaultError(f"remit hook: --agent is missing. {_ANEW}")
     wait = options.get("wait", "0")
     if not (wait.isdigit() and int(wait) <= 60):
-        raise HookFaultError(
-            "remit hook: --wait is between 0 and 60 seconds. Install the hooks anew."
-        )
-    return host, options
+        raise HookFaultError(f"remit hook: --wait is between 0 and 60 seconds. {_ANEW}")
+    return options
 
 
 def _answered(host: str, event: str, options: dict[str, str]) -> bytes:
@@ -89,7 +90,7 @@ def _answered(host: str, event: str, options: dict[str, str]) -> bytes:
     if socket is not None and _listens(socket):
         return _from_server(f"unix://{socket}", host, event, payload, options)
     if "policy" not in options:
-        raise HookFaultError("remit hook: neither a server nor a policy is named. Install it anew.")
+        raise HookFaultError(f"remit hook: neither a server nor a policy is named. {_ANEW}")
     from remit.hooks.embedded import answer
 
     return answer(host, payload, options)
@@ -223,11 +224,10 @@ def _alarm(host: str, event: str, seconds: float) -> None:
 
 def _refuse(host: str, event: str, reason: str) -> int:
     """Print the refusal; the exit code."""
-    if host not in answers.EVENTS:
+    if not host:
         sys.stderr.write(f"{reason}\n")
         return _BLOCK
-    shown = answers.refused(host, event or next(iter(answers.EVENTS[host])), reason)
-    _write(json.dumps(shown).encode())
+    _write(json.dumps(answers.refused(host, event, reason)).encode())
     return 0
 
 
