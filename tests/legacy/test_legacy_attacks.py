@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from counting_server import CountingServer
 from legacy_world import LegacyAgent, LegacyWorld, legacy_world
-from naive_proxy import NaiveProxy
+from naive_reverse import NaiveProxy
 
 POLICY = """
 remit: 1

@@ -172,7 +172,8 @@ class _GraphqlReading:
                 yield node, within
             elif isinstance(node, InlineFragmentNode):
                 yield from self._selected(node.selection_set, within)
-            elif isinstance(node, FragmentSpreadNode):
+            else:
+                assert isinstance(node, FragmentSpreadNode)
                 name = node.name.value
                 fragment = self.fragments.get(name)
                 if fragment is None or name in within or len(within) > MAX_DEPTH:

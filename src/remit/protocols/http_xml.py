@@ -15,7 +15,6 @@ _SOAP = (
     "http://schemas.xmlsoap.org/soap/envelope/",
     "http://www.w3.org/2003/05/soap-envelope",
 )
-_NAMED = {"lt", "gt", "amp", "quot", "apos"}
 
 
 class SoapCall(Struct, frozen=True):
@@ -105,14 +104,27 @@ def soap_call(document: dict[str, Any], action: str | None) -> SoapCall | None:
     if not isinstance(body, dict) or len(asked) != 1 or isinstance(body[asked[0]], list):
         raise HttpFault("bad-soap", "Send a SOAP message with one element in its body.")
     namespace, name = _split(asked[0])
-    meant = (action or "").strip().strip('"')
-    if meant and (not meant.endswith(name) or meant[: -len(name)][-1:].isalnum()):
-        raise HttpFault(
-            "soap-action", f"SOAPAction names {meant[:80]!a}, the body {name[:80]!a}. Send one."
-        )
+    head = content.get(f"{{{space}}}Header")
+    for meant in (action, *_addressed(head if isinstance(head, dict) else {})):
+        _same_action(meant, name)
     value = body[asked[0]]
     arguments = value if isinstance(value, dict) else {}
     return SoapCall(name, namespace, {_split(key)[1]: each for key, each in arguments.items()})
+
+
+def _addressed(head: dict[str, Any]) -> list[Any]:
+    """The actions that a header names (WS-Addressing), by which some servers go."""
+    return [value for key, value in head.items() if _split(key)[1].lower() == "action"]
+
+
+def _same_action(meant: Any, name: str) -> None:
+    written = "" if meant is None else str(meant).strip().strip('"')
+    if not written:
+        return
+    if not written.endswith(name) or written[: -len(name)][-1:].isalnum():
+        raise HttpFault(
+            "soap-action", f"The action is {written[:80]!a}, the body's {name[:80]!a}. Send one."
+        )
 
 
 def _value(element: _Element) -> Any:
