@@ -419,7 +419,7 @@ def child(scene: Scene) -> None:
 
 def strayed(scene: Scene) -> None:
     """An agent that was made past Remit, from tools that are under it."""
-    script = Script([[call("read_note", "c1", "a"), call("delete_note", "c2", "a")], "done"])
+    script = Script([[call("read_note", "c1", "a")], [call("delete_note", "c2", "a")], "done"])
     agent = scene.driver.strayed(script, TOOLS, scene.guard)
     with contextlib.suppress(Exception):
         scene.play(agent)

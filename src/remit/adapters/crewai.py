@@ -14,10 +14,10 @@ import weakref
 from typing import Any
 
 from remit.adapters.declared import CREWAI
-from remit.adapters.functions import governed
 from remit.adapters.loading import framework
 from remit.adapters.walking import Walk
 from remit.guard import Guard, Seam, SessionScope, is_tripwired
+from remit.guard.functions import governed
 
 _hooks = framework(CREWAI, "crewai.hooks")
 _tools = framework(CREWAI, "crewai.tools.base_tool")

@@ -19,6 +19,8 @@ class Adapter(Struct, frozen=True, kw_only=True):
     """The release that the contract was last run against."""
     entry: str
     """What a program writes."""
+    part_of_guard: bool = False
+    """Whether it is a method of the guard and no module of its own."""
     modes: tuple[Literal["sync", "async", "stream"], ...]
     """The ways of running an agent that the contract covers."""
     hold: Literal["pause", "retry"]
@@ -161,6 +163,66 @@ CREWAI = Adapter(
     ),
 )
 
+RAW_LOOPS = Adapter(
+    name="raw-loops",
+    title="Loops on the OpenAI and Anthropic SDKs",
+    package="openai' 'anthropic",
+    tested="openai 3.54.0",
+    entry="messages += guard.run_tool_calls(reply, tools)",
+    part_of_guard=True,
+    modes=("sync", "async", "stream"),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    around="unnoticed",
+    on_error="every call ends as a message for the model, whatever happens to it",
+    hidden="tools that the provider runs itself",
+)
+
+LLAMA_INDEX = Adapter(
+    name="llama-index",
+    title="LlamaIndex",
+    package="llama-index-core",
+    tested="llama-index-core 0.14.25",
+    entry="agent = govern(agent, guard)",
+    modes=("async", "stream"),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    around="decided",
+    on_error="the tool itself decides and gives a refusal as its output",
+    hidden="tools that the model's provider runs; tools that a retriever finds at run time",
+)
+
+SMOLAGENTS = Adapter(
+    name="smolagents",
+    title="smolagents",
+    package="smolagents",
+    tested="smolagents 1.26.0",
+    entry="agent = govern(agent, guard)",
+    modes=("sync", "stream"),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    cancel=False,
+    around="decided",
+    on_error="the tool itself decides and gives a refusal as its output",
+    hidden="what the Python code of a CodeAgent does without a tool: run it in a sandbox",
+    not_applicable=(("cancellation", "agents run in a thread that nobody cancels"),),
+)
+
+DSPY = Adapter(
+    name="dspy",
+    title="DSPy",
+    package="dspy",
+    tested="dspy 3.4.1",
+    entry="program = govern(program, guard)",
+    modes=("sync", "async"),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    around="decided",
+    on_error="the tool itself decides and gives a refusal as its output",
+    hidden="code that a CodeAct or ProgramOfThought program writes",
+    not_applicable=(("parallel", "ReAct makes one call in a turn"),),
+)
+
 ADAPTERS: tuple[Adapter, ...] = (
     LANGCHAIN,
     OPENAI_AGENTS,
@@ -170,5 +232,9 @@ ADAPTERS: tuple[Adapter, ...] = (
     CLAUDE_AGENT_SDK,
     STRANDS,
     CREWAI,
+    RAW_LOOPS,
+    LLAMA_INDEX,
+    SMOLAGENTS,
+    DSPY,
 )
 """Every adapter, in the order of the contract."""

@@ -23,6 +23,7 @@ from remit.guard.remote import RemoteAuthority
 from remit.guard.scope import SessionScope, current
 from remit.guard.seam import Seam
 from remit.guard.steps import run
+from remit.guard.toolcalls import Tools, run_calls, run_calls_async
 from remit.guard.wrapping import GovernedTool, govern
 from remit.model import SessionId, TaskRemit
 from remit.policy import PolicySet, load
@@ -343,6 +344,26 @@ class Guard:
             session: the session of calls that come from a context without one.
         """
         return Seam(self._enforcement, session)
+
+    def run_tool_calls(self, reply: Any, tools: Tools) -> list[dict[str, Any]]:
+        """Run the calls that a model asks for in one reply; give the messages that answer them.
+
+        Args:
+            reply: what the OpenAI SDK (Chat Completions, Responses) or the Anthropic SDK gave.
+            tools: the functions that the model may call, by the names that it knows.
+
+        Raises:
+            InvalidRequest: the reply cannot be read, or a tool is async.
+        """
+        return run_calls(self.seam(), reply, tools)
+
+    async def run_tool_calls_async(self, reply: Any, tools: Tools) -> list[dict[str, Any]]:
+        """``run_tool_calls`` for an event loop: tools may be async, calls run at the same time.
+
+        Raises:
+            InvalidRequest: the reply cannot be read.
+        """
+        return await run_calls_async(self.seam(), reply, tools)
 
     def close(self) -> None:
         """Record what could not be recorded before, sign the log, and release the store.

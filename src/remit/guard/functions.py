@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from remit.errors import InvalidArgument
-from remit.guard import Seam, Stopped
 from remit.guard.binding import BoundCall, ToolSignature
 from remit.guard.hiding import copy_looks
+from remit.guard.seam import Seam, Stopped
 from remit.guard.steps import run, run_async
 from remit.guard.tripwire import is_tripwired, marked
 
