@@ -24,7 +24,7 @@ Tools = Mapping[str, Callable[..., Any]]
 """What the model may call, by the names that it knows."""
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class _AskedCall(Struct, frozen=True, kw_only=True):
     """One call in a reply."""
 
     id: str
@@ -38,14 +38,14 @@ class _Ended(Struct, frozen=True):
     failed: bool = False
 
 
-class Reply(Struct, frozen=True, kw_only=True):
+class _ReadReply(Struct, frozen=True, kw_only=True):
     """The calls of one reply, and which API it is from."""
 
     api: str
-    calls: tuple[Asked, ...]
+    calls: tuple[_AskedCall, ...]
 
 
-def read_reply(reply: Any) -> Reply:
+def _read_reply(reply: Any) -> _ReadReply:
     """The calls that a model's reply asks for.
 
     Raises:
@@ -72,7 +72,7 @@ def run_calls(seam: Seam, reply: Any, tools: Tools) -> list[dict[str, Any]]:
     Raises:
         InvalidRequest: the reply cannot be read, or a tool is async.
     """
-    read = read_reply(reply)
+    read = _read_reply(reply)
     for call in read.calls:
         if inspect.iscoroutinefunction(tools.get(call.tool)):
             raise InvalidRequest(f"{call.tool} is async: use run_tool_calls_async; nothing was run")
@@ -85,12 +85,12 @@ async def run_calls_async(seam: Seam, reply: Any, tools: Tools) -> list[dict[str
     Raises:
         InvalidRequest: the reply cannot be read.
     """
-    read = read_reply(reply)
+    read = _read_reply(reply)
     ended = await asyncio.gather(*(_ended_async(call, seam, tools) for call in read.calls))
     return _answer(read, ended)
 
 
-def _ended(call: Asked, seam: Seam, tools: Tools) -> _Ended:
+def _ended(call: _AskedCall, seam: Seam, tools: Tools) -> _Ended:
     came = _started(call, seam, tools)
     if inspect.iscoroutine(came):
         came.close()
@@ -98,7 +98,7 @@ def _ended(call: Asked, seam: Seam, tools: Tools) -> _Ended:
     return _told(came)
 
 
-async def _ended_async(call: Asked, seam: Seam, tools: Tools) -> _Ended:
+async def _ended_async(call: _AskedCall, seam: Seam, tools: Tools) -> _Ended:
     came = _started(call, seam, tools)
     try:
         return _told(await came if inspect.iscoroutine(came) else came)
@@ -106,7 +106,7 @@ async def _ended_async(call: Asked, seam: Seam, tools: Tools) -> _Ended:
         return _failed(call, error)
 
 
-def _started(call: Asked, seam: Seam, tools: Tools) -> Any | Coroutine[Any, Any, Any]:
+def _started(call: _AskedCall, seam: Seam, tools: Tools) -> Any | Coroutine[Any, Any, Any]:
     """What the tool gave; a refusal and an error as an end, async tools as a coroutine."""
     tool = tools.get(call.tool)
     if tool is None:
@@ -122,7 +122,7 @@ def _started(call: Asked, seam: Seam, tools: Tools) -> Any | Coroutine[Any, Any,
         return _failed(call, error)
 
 
-def _failed(call: Asked, error: Exception) -> _Ended:
+def _failed(call: _AskedCall, error: Exception) -> _Ended:
     return _Ended(f"{call.tool} failed: {type(error).__name__}: {error}", True)
 
 
@@ -144,9 +144,9 @@ def _arguments(given: Any) -> dict[str, Any] | None:
     return dict(given) if isinstance(given, Mapping) else None
 
 
-def _chat(message: Any) -> Reply:
+def _chat(message: Any) -> _ReadReply:
     calls = tuple(
-        Asked(
+        _AskedCall(
             id=_part(call, "id"),
             tool=_part(_part(call, "function"), "name"),
             given=_part(_part(call, "function"), "arguments"),
@@ -154,28 +154,30 @@ def _chat(message: Any) -> Reply:
         for call in _part(message, "tool_calls") or ()
         if _part(call, "function") is not None
     )
-    return Reply(api="chat", calls=calls)
+    return _ReadReply(api="chat", calls=calls)
 
 
-def _responses(output: Sequence[Any]) -> Reply:
+def _responses(output: Sequence[Any]) -> _ReadReply:
     calls = tuple(
-        Asked(id=_part(item, "call_id"), tool=_part(item, "name"), given=_part(item, "arguments"))
+        _AskedCall(
+            id=_part(item, "call_id"), tool=_part(item, "name"), given=_part(item, "arguments")
+        )
         for item in output
         if _part(item, "type") == "function_call"
     )
-    return Reply(api="responses", calls=calls)
+    return _ReadReply(api="responses", calls=calls)
 
 
-def _messages(content: Sequence[Any]) -> Reply:
+def _messages(content: Sequence[Any]) -> _ReadReply:
     calls = tuple(
-        Asked(id=_part(block, "id"), tool=_part(block, "name"), given=_part(block, "input"))
+        _AskedCall(id=_part(block, "id"), tool=_part(block, "name"), given=_part(block, "input"))
         for block in content
         if _part(block, "type") == "tool_use"
     )
-    return Reply(api="messages", calls=calls)
+    return _ReadReply(api="messages", calls=calls)
 
 
-def _answer(read: Reply, ended: Sequence[_Ended]) -> list[dict[str, Any]]:
+def _answer(read: _ReadReply, ended: Sequence[_Ended]) -> list[dict[str, Any]]:
     pairs = list(zip(read.calls, ended, strict=True))
     if read.api == "chat":
         return [
