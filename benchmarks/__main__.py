@@ -1,7 +1,7 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
     python -m benchmarks [decide] [durable] [server] [budgets] [verify] [imports] [flow]
-        [forecasts] [inspection] [models] [mcp] [legacy] [peer]
+        [forecasts] [inspection] [models] [mcp] [legacy] [envoy] [peer]
 
 The gateways' peers run when ``make bench-peers`` has installed them; the peer's part when
 ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
@@ -16,6 +16,7 @@ import sys
 from benchmarks import (
     decide,
     durable,
+    envoy,
     flow,
     forecasts,
     imports,
@@ -41,6 +42,7 @@ PARTS = {
     "models": models.run,
     "mcp": mcp.run,
     "legacy": legacy.run,
+    "envoy": envoy.run,
     "inspection": inspection.run,
     "peer": peer.run,
 }

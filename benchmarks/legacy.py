@@ -110,14 +110,19 @@ def _program() -> str | None:
 WAYS: dict[str, Begin] = {"plain aiohttp proxy": _passthrough, "Remit": _remit}
 
 
+def nginx_if_there() -> dict[str, Begin]:
+    """nginx as a way, where it is installed."""
+    if _program() is None:
+        line("nginx not measured", "", "not installed (Debian: nginx-light)")
+        return {}
+    return {"nginx": _nginx}
+
+
 def run() -> None:
     """Load every proxy in turn and compare."""
     print("\nLegacy: an HTTP API through a reverse proxy, 100 rules, durable store and audit on")
     ways = dict(WAYS)
-    if _program() is None:
-        line("nginx not measured", "", "not installed (Debian: nginx-light)")
-    else:
-        ways["nginx"] = _nginx
+    ways |= nginx_if_there()
     found, flushed = gateways.compared(
         ways,
         lambda port: [sys.executable, "-m", "benchmarks.legacy_upstream", str(port)],
@@ -125,12 +130,13 @@ def run() -> None:
         "benchmarks.legacy_load",
         CASES,
     )
-    _tell(found)
+    tell(found)
     gateways.tell_sizes(found)
     _judge(found, flushed)
 
 
-def _tell(found: Mapping[str, Gateway]) -> None:
+def tell(found: Mapping[str, Gateway]) -> None:
+    """Print what each adds to a request, and how many it carries."""
     direct = found["direct"]
     for case in CASES:
         mode, clients = case

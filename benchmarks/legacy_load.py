@@ -25,7 +25,7 @@ _ORDER = json.dumps({"product": 7, "quantity": 2, "supplier": "acme", "note": "h
 
 
 async def run(
-    url: str, mode: str, clients: int, seconds: float, headers: list[str]
+    url: str, mode: str, clients: int, seconds: float, headers: list[str], host: str = ""
 ) -> dict[str, float]:
     """Load the URL.
 
@@ -35,7 +35,11 @@ async def run(
     parts = urlsplit(url)
     body = _ORDER.encode() if mode == "write" else b""
     method, path = ("POST", "/orders") if mode == "write" else ("GET", "/products/7")
-    lines = [f"{method} {parts.path.rstrip('/')}{path} HTTP/1.1", f"Host: {parts.netloc}", *headers]
+    lines = [
+        f"{method} {parts.path.rstrip('/')}{path} HTTP/1.1",
+        f"Host: {host or parts.netloc}",
+        *headers,
+    ]
     if body:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     request = "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + body

@@ -8,29 +8,46 @@ only be enforced by a look at the answer is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from remit.api.frame import Parts, Problem
 from remit.config.egress import EnvoyConfig
 from remit.credentials import Right
-from remit.errors import AuthenticationError, Denied, InvalidRequest
+from remit.errors import (
+    AuthenticationError,
+    Denied,
+    InvalidRequest,
+    Refused,
+    RemitError,
+    Unavailable,
+)
 from remit.gateway.hosted import HostedAuthority
-from remit.gateway.llm_sessions import AGENT_HEADER, SESSION_HEADER, CredentialSessions
+from remit.gateway.llm_sessions import (
+    AGENT_HEADER,
+    SESSION_HEADER,
+    TASK_HEADER,
+    CredentialSessions,
+)
 from remit.guard.authority import Proposed
-from remit.guard.calls import Granted
-from remit.guard.enforcement import Enforcement
+from remit.guard.calls import Caller
+from remit.guard.governing import ClosedCall
+from remit.guard.refusals import refusal
 from remit.guard.steps import run_async
 from remit.identity.model import Identity, RequestFacts
-from remit.model import Outcome
+from remit.model import AccessRequest, Admission, Outcome
 from remit.protocols.http import HttpAction, HttpReading, action_of, read_exchange
 from remit.protocols.http_target import read_origin, read_target
 
 OURS = "x-remit-"
 """How headers begin that only Remit may set."""
 _UNSEEN = "Envoy does not tell what came of it"
+_RESULTS = (
+    f"policy has rules on what it returns, and {_UNSEEN}; reach it through a gateway of Remit that "
+    "sees answers"
+)
 _PARTIAL = "x-envoy-auth-partial-body"
 
 
@@ -68,7 +85,7 @@ class EnvoyDecisions:
         """
         self.parts = parts
         self.config = config
-        self.enforcement = Enforcement(HostedAuthority(parts), wait=0.0)
+        self._authority = HostedAuthority(parts)
         self._sessions = sessions
         self._reading = HttpReading(headers=config.headers)
 
@@ -116,45 +133,30 @@ class EnvoyDecisions:
             identity,
             session=given.get(SESSION_HEADER.lower()),
             agent=given.get(AGENT_HEADER.lower()),
+            task=given.get(TASK_HEADER.lower()),
             trace=given.get("traceparent"),
         )
         action = self._read(asked)
-        proposed = Proposed(caller=caller, action=action.action, arguments=action.arguments)
-        try:
-            granted = await run_async(
-                self.enforcement.admit(
-                    proposed, lambda arguments: _changeable(action, arguments, headers)
-                )
-            )
-        except Denied as refusal:
-            self._sessions.refused(caller.session, refusal)
-            raise
-        labels = await self._closed(granted)
+        closed = await self._closed(caller, action, headers)
         put = {
             "x-remit-agent": caller.principal.id,
             "x-remit-session": caller.session,
-            "x-remit-action": granted.admission.id,
+            "x-remit-action": closed.answer.admission.id,
         }
         user = caller.principal.user
         if user is not None:
             put["x-remit-user"] = user.id
-        if labels:
-            put["x-remit-labels"] = ",".join(labels)
-        put.update(_changed(action, granted.request.arguments))
+        assert closed.ran is not None
+        assert closed.settlement is not None
+        if closed.settlement.labels:
+            put["x-remit-labels"] = ",".join(closed.settlement.labels)
+        put.update(_changed(action, closed.ran.arguments))
         remove = {
             name.lower()
             for name, _ in asked.headers
             if name.lower().startswith(OURS) or name.lower() == self.config.credential
         }
         return LetThrough(put=tuple(put.items()), remove=tuple(sorted(remove - put.keys())))
-
-    async def close(self) -> None:
-        """Record what nobody waited for.
-
-        Raises:
-            RemitError: it could not be.
-        """
-        await run_async(self.enforcement.recover_all())
 
     def _read(self, asked: CheckedRequest) -> HttpAction:
         own = self.config.credential
@@ -172,48 +174,62 @@ class EnvoyDecisions:
         read = read_exchange(asked.method, origin, target, pairs, asked.body, self._reading)
         return action_of(read)
 
-    async def _closed(self, granted: Granted) -> Sequence[str]:
-        """Settle what is about to happen; the labels that its session carries from now on.
+    async def _closed(self, caller: Caller, action: HttpAction, headers: bool) -> ClosedCall:
+        """Have it decided on and settled: it is about to happen, and nobody will say how it went.
 
         Raises:
-            Denied: policy wants to look at the answer, which only then could be enforced.
-            OutcomeNotRecorded: it could not be settled.
+            Refused: it must not be sent on.
         """
-        tool = granted.request.action.name
-        need = self.parts.policies.needs.of(tool)
-        wants = need.result_rules or need.results is not None
-        if wants or any(
-            each.target.partition(".")[0] == "result"
-            for each in granted.admission.decision.obligations
-        ):
-            outcome = Outcome(status="not-run", error=f"policy has rules on results; {_UNSEEN}")
-            await run_async(self.enforcement.settle(granted, outcome))
-            raise Denied(
-                f"{tool} was not run: policy has rules on what it returns, and {_UNSEEN}. Reach it "
-                "through a gateway of Remit that sees answers.",
-                admission=granted.admission,
-            )
-        outcome = Outcome(status="unknown", error=_UNSEEN)
-        settled = await run_async(self.enforcement.settle(granted, outcome))
-        return settled.settlement.labels
+        name = action.action.name
+        need = self.parts.policies.needs.of(name)
+        looks = need.result_rules or need.results is not None
+
+        def closing(ran: AccessRequest, admission: Admission) -> Outcome:
+            problem = _unfit(action, ran.arguments, headers)
+            if looks or _on_result(admission):
+                problem = _RESULTS
+            status: Literal["unknown", "not-run"] = "unknown" if problem is None else "not-run"
+            return Outcome(status=status, error=problem or _UNSEEN)
+
+        proposed = Proposed(caller=caller, action=action.action, arguments=action.arguments)
+        try:
+            closed = await run_async(self._authority.admit_closed(proposed, closing))
+        except (Refused, InvalidRequest):
+            raise
+        except RemitError as error:
+            raise Unavailable(f"{name} was not run: {error}") from error
+        admission = closed.answer.admission
+        if not admission.granted:
+            refused = refusal(closed.answer.refusal, admission)
+            if isinstance(refused, Denied):
+                self._sessions.refused(caller.session, refused)
+            raise refused
+        assert closed.outcome is not None
+        if closed.outcome.status == "not-run":
+            told = f"{name} was not run: {closed.outcome.error}."
+            raise Denied(told, admission=admission)
+        return closed
 
 
-def _changeable(action: HttpAction, arguments: Mapping[str, Any], headers: bool) -> None:
-    """Refuse what Envoy cannot change in a request.
+def _on_result(admission: Admission) -> bool:
+    """Whether an obligation is to be carried out on what comes back."""
+    obligations = admission.decision.obligations
+    return any(each.target.partition(".")[0] == "result" for each in obligations)
 
-    Raises:
-        InvalidRequest: policy changes more than headers.
-    """
+
+def _unfit(action: HttpAction, arguments: Mapping[str, Any], headers: bool) -> str | None:
+    """What policy changes that Envoy cannot; None: nothing."""
     if arguments is action.arguments:
-        return
+        return None
     kept = {"headers"} if headers else set()
     for name in {*arguments, *action.arguments} - kept:
         if arguments.get(name) != action.arguments.get(name):
             which = "headers only" if headers else "no headers but Remit's own over HTTP"
-            raise InvalidRequest(
+            return (
                 f"policy changes args.{name}, and Envoy can change {which}; reach it through "
                 "another gateway of Remit, or write the rule as a deny"
             )
+    return None
 
 
 def _changed(action: HttpAction, arguments: Mapping[str, Any]) -> dict[str, str]:

@@ -70,14 +70,9 @@ class EnvoyListener:
         """Nothing yet: Envoy would let nothing through while others still answer."""
 
     async def close(self) -> None:
-        """Answer what is under way, and take no more.
-
-        Raises:
-            RemitError: what nobody waited for could not be recorded.
-        """
+        """Answer what is under way, and take no more."""
         if self._server is not None:
             await self._server.stop(1.0)
-        await self._decisions.close()
 
     async def check(self, asked: Any, context: Any) -> bytes:
         """Answer one question."""

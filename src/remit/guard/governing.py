@@ -7,6 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from remit.errors import StoreError, Unavailable
 from remit.governor import Governor
 from remit.guard.authority import Answer, Proposed, Ran, Settled
@@ -32,6 +35,17 @@ from remit.policy import PolicySet
 from remit.storage import Store, Transaction
 
 T = TypeVar("T")
+
+
+class ClosedCall(Struct, frozen=True, kw_only=True):
+    """A call that was decided on and, where it was granted, settled at once."""
+
+    answer: Answer
+    ran: AccessRequest | None = None
+    """As it is to be run; None where it was not granted."""
+    outcome: Outcome | None = None
+    """What was recorded of it."""
+    settlement: Settlement | None = None
 
 
 class GoverningAuthority(ABC):
@@ -89,6 +103,50 @@ class GoverningAuthority(ABC):
 
     def admit(self, proposed: Proposed, orphaned: Callable[[Answer], None]) -> Flow[Answer]:
         """Decide on a call. The answer is on record before it is given."""
+        needs, request, work = yield from self._deciding(proposed)
+
+        def abandoned(future: Future[Admission]) -> None:
+            if future.exception() is None:
+                orphaned(_answer(needs, request, future.result()))
+
+        admission: Admission = yield Ask(
+            lambda: self.store.write(work), lambda: self.store.submit(work), abandoned
+        )
+        return _answer(needs, request, admission)
+
+    def admit_closed(
+        self, proposed: Proposed, closing: Callable[[AccessRequest, Admission], Outcome]
+    ) -> Flow[ClosedCall]:
+        """Decide on a call whose outcome nobody will report, and settle it, in one transaction.
+
+        Args:
+            proposed: the call.
+            closing: what is recorded as the outcome of a granted call, given the request as it
+                would run. Pure: the transaction may be retried.
+        """
+        needs, request, decide = yield from self._deciding(proposed)
+
+        def work(t: Transaction) -> ClosedCall:
+            admission = decide(t)
+            answer = _answer(needs, request, admission)
+            if not admission.granted:
+                return ClosedCall(answer=answer)
+            changed = admission.arguments
+            ran = request if changed is None else replace(request, arguments=changed)
+            outcome = closing(ran, admission)
+            settlement = self._governor.settle(t, admission.id, ran, outcome)
+            return ClosedCall(answer=answer, ran=ran, outcome=outcome, settlement=settlement)
+
+        closed: ClosedCall = yield Ask(
+            lambda: self.store.write(work), lambda: self.store.submit(work)
+        )
+        self._checkpointer.settled()
+        return closed
+
+    def _deciding(
+        self, proposed: Proposed
+    ) -> Flow[tuple[ToolNeeds, AccessRequest, Callable[[Transaction], Admission]]]:
+        """A call as it is decided on, and the transaction that does."""
         yield from self._signed()
         needs, caller = self.needs, proposed.caller
         need = needs.of(proposed.action.name)
@@ -102,14 +160,7 @@ class GoverningAuthority(ABC):
             objection = within(caller.narrowed, tool, caller.session, self.clock())
             return self._governor.admit(t, request, objection)
 
-        def abandoned(future: Future[Admission]) -> None:
-            if future.exception() is None:
-                orphaned(_answer(needs, request, future.result()))
-
-        admission: Admission = yield Ask(
-            lambda: self.store.write(work), lambda: self.store.submit(work), abandoned
-        )
-        return _answer(needs, request, admission)
+        return needs, request, work
 
     def settle(self, ran: Ran, finished: Callable[[Future[Any]], None]) -> Flow[Settled]:
         """Record an outcome and decide on it."""
