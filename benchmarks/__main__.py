@@ -1,7 +1,7 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
     python -m benchmarks [decide] [durable] [server] [budgets] [verify] [imports] [flow]
-        [forecasts] [inspection] [models] [mcp] [legacy] [envoy] [peer]
+        [forecasts] [inspection] [models] [mcp] [legacy] [envoy] [postgres] [peer]
 
 The gateways' peers run when ``make bench-peers`` has installed them; the peer's part when
 ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
@@ -26,6 +26,7 @@ from benchmarks import (
     mcp,
     models,
     peer,
+    postgres,
     server,
     verify,
 )
@@ -44,6 +45,7 @@ PARTS = {
     "legacy": legacy.run,
     "envoy": envoy.run,
     "inspection": inspection.run,
+    "postgres": postgres.run,
     "peer": peer.run,
 }
 

@@ -1,10 +1,18 @@
+"""Tests on a real PostgreSQL; its runner and the clients are those of the benchmarks."""
+
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-import databases
+ROOT = str(Path(__file__).parents[2])
+if ROOT not in sys.path:
+    sys.path.append(ROOT)
+
+from benchmarks import databases  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from benchmarks.databases import Database, fresh
 from benchmarks.load import Tally, check_log
 from benchmarks.serving import ServerProcess
 from dropping_proxy import DroppingProxy
 from fleet_servers import FleetFolder
 from fleet_world import ADA, POLICY, Node, records_of
 
-from databases import Database, fresh
 from remit.audit.checkpoint import Checkpoint, open_checkpoint
 from remit.audit.merkle import consistency_proof, verify_consistency
 from remit.errors import RemitError, StoreError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import benchmarks.serving as serving
+from benchmarks import serving
 
 CONFIG = """
 [server]

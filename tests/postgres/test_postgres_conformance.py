@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from benchmarks import databases
 
-import databases
 from remit.storage import Store
 from remit.storage.conformance import StoreConformance
 from remit.storage.postgres import PostgresStore

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from benchmarks.databases import GIVEN
 from fault_world import FaultyFleet
 from fleet_world import discrepancies
 
-from databases import GIVEN
 from remit.storage.postgres import PostgresStore
 
 ROUNDS = int(os.environ.get("REMIT_FAULT_ROUNDS", "1"))

@@ -29,6 +29,7 @@ MATRIX = {
     "GET /readyz": EVERYBODY,
     "GET /": EVERYBODY,
     "GET /openapi.json": EVERYBODY,
+    "GET /v1/nodes": f"{AUDITOR} {ADMIN}",
     "GET /v1/agents": ADMIN,
     "POST /v1/agents": ADMIN,
     "POST /v1/agents/{id}/revoke": ADMIN,

@@ -10,6 +10,7 @@ from remit.api import (
     audit,
     authzen,
     budgets,
+    fleet,
     health,
     metrics,
     openapi,
@@ -25,6 +26,7 @@ def routes() -> tuple[Route, ...]:
         (
             *health.ROUTES,
             *metrics.ROUTES,
+            *fleet.ROUTES,
             *agents.ROUTES,
             *actions.ROUTES,
             *approvals.ROUTES,

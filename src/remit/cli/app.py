@@ -60,6 +60,10 @@ _COMMANDS = {
     ),
     "agents": ("remit.cli.agents:agents", "Add agents and people, and make and revoke keys."),
     "audit": ("remit.cli.audit:audit", "Export, verify, prove, show and erase records of the log."),
+    "store": (
+        "remit.cli.store:store",
+        "Look after the store of a fleet: its schema, its log, its nodes, and the policy for all.",
+    ),
     "witness": ("remit.cli.witness:witness", "Watch a log from outside, and have it cosigned."),
     "tail": ("remit.cli.tail:tail", "Follow decisions as they are made."),
     "classify": (

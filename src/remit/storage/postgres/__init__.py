@@ -21,7 +21,13 @@ from remit.storage.commit import GroupCommit
 from remit.storage.fleet import NodeState
 from remit.storage.postgres.engine import PostgresEngine
 from remit.storage.postgres.links import Links
-from remit.storage.postgres.membership import FleetMember, NodeCondition, members
+from remit.storage.postgres.membership import (
+    FleetMember,
+    NodeCondition,
+    members,
+    publish,
+    published,
+)
 from remit.storage.postgres.rows import Connection
 from remit.storage.postgres.schema import migrate, translate
 from remit.storage.postgres.snapshot import PostgresSnapshot
@@ -56,7 +62,7 @@ class PostgresStore:
         self._links = Links(url, patience, name)
         try:
             with self._links.open() as connection:
-                migrate(connection)
+                self.schema_version = migrate(connection)
                 _check_tail(connection)
         except psycopg.Error as error:
             raise translate(error, url) from error
@@ -121,6 +127,28 @@ class PostgresStore:
             return NodeCondition(*policy(), self._engine.size)
 
         return FleetMember(self._links, name, release, condition, clock)
+
+    def publish(self, revision: Revision, bundle: bytes, by: str) -> None:
+        """Let every node of the fleet put a policy in force, and tell them.
+
+        Args:
+            revision: of the policy.
+            bundle: its documents, as canonical JSON.
+            by: who wants that.
+
+        Raises:
+            StoreError: it was not published.
+        """
+        publish(self._links, revision, bundle, by)
+
+    def published_revision(self) -> Revision | None:
+        """The revision that every node is to have in force; None where none was published.
+
+        Raises:
+            StoreError: the database does not answer.
+        """
+        found = published(self._links)
+        return None if found is None else found.revision
 
     def members(self) -> Sequence[NodeState]:
         """All nodes of the fleet that were heard of in the last day, by name.

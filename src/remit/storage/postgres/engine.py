@@ -25,11 +25,11 @@ from remit.errors import StoreError
 from remit.stops import Stop
 from remit.storage import Transaction
 from remit.storage.commit import TransactionLost
+from remit.storage.edge import Head
 from remit.storage.encoding import decode_stop
 from remit.storage.postgres import rows
 from remit.storage.postgres.arranging import Found, arrange
 from remit.storage.postgres.drafts import Draft, Drafts, Kind, Place, RememberedRow
-from remit.storage.postgres.edge import Head
 from remit.storage.postgres.links import Links
 from remit.storage.postgres.schema import is_lost, translate
 from remit.storage.postgres.transaction import PostgresTransaction
@@ -65,6 +65,8 @@ class PostgresEngine:
         self._units: list[Draft] = []
         self._head: Head | None = None
         """Where the log ended when this node saw it last."""
+        self._shared = False
+        """Whether other nodes had written when this one took the head last."""
         self._xid: str | None = None
         self._sent = False
         self._committed = False
@@ -256,6 +258,7 @@ class PostgresEngine:
     def _attempt(self, again: bool) -> None:
         connection, drafts, units = self._connection(), self._drafts, self._units
         self._sent = False
+        encoded = rows.encoded(drafts.written)
         head, found = self._take_head(again)
         ready = [] if again else [unit for unit in units if not unit.needs_head]
         arranged = arrange(ready, found)
@@ -273,14 +276,18 @@ class PostgresEngine:
             else:
                 records += unit.records
                 written.update(unit.writes)
-        generation = head.generation + 1
+        transaction = PostgresTransaction(connection, head)
         with connection.pipeline():
             rows.append(connection, head, records)
-            rows.write(connection, generation, written)
-        transaction = PostgresTransaction(connection, head)
-        for unit in exact:
-            self._run_exactly(transaction, unit)
-        self._send(transaction)
+            rows.write(connection, transaction.generation, written, encoded)
+            if not exact:
+                self._send(transaction)
+        if exact:
+            for unit in exact:
+                self._run_exactly(transaction, unit)
+            with connection.pipeline():
+                self._send(transaction)
+        self._committed = True
         for unit, value in arranged.values:
             unit.value = value
         self._remember(transaction, written)
@@ -292,10 +299,13 @@ class PostgresEngine:
         for unit in self._units:
             asked.update(unit.overdue)
         horizon = max(asked.values(), default=0) + _AHEAD
+        # Where others write too, what was read is checked with the same question.
+        check = rows.RowCheck({} if again or not self._shared else self._reads())
         with connection.pipeline():
             connection.execute("BEGIN")
             locked = connection.execute(_LOCK, binary=True, prepare=True)
             overdue = connection.execute(_OVERDUE, (list(asked), horizon), prepare=True)
+            check.ask(connection)
         row = locked.fetchone()
         assert row is not None, "made with the schema"
         head, self._xid = Head(*row[:5]), row[5]
@@ -303,18 +313,30 @@ class PostgresEngine:
         foreign = again or known is None or known.generation != head.generation
         if foreign:
             drafts.epoch += 1
-        doubtful: dict[Place, RememberedRow] = {}
-        for unit in self._units:
-            if not (again or unit.needs_head):
-                for place, entry in unit.reads.items():
-                    if entry.epoch != drafts.epoch:
-                        doubtful[place] = entry
-        changed = rows.changed(connection, doubtful, drafts.epoch) if doubtful else {}
+        changed = check.changed(drafts.epoch)
+        if not (again or self._shared):
+            doubtful = self._reads(drafts.epoch)
+            if doubtful:
+                check = rows.RowCheck(doubtful)
+                with connection.pipeline():
+                    check.ask(connection)
+                changed = check.changed(drafts.epoch)
+        self._shared = foreign
         restopped = drafts.stops_version != head.stopped
         if restopped:
             drafts.forget_stops()
         drafts.calm = {session: horizon for session in asked if session not in late}
         return head, Found(head.size, head.at, foreign, changed, restopped, late)
+
+    def _reads(self, epoch: int = -1) -> dict[Place, RememberedRow]:
+        """What drafts were told of rows, apart from what the node is sure of in an epoch."""
+        return {
+            place: entry
+            for unit in self._units
+            if not unit.needs_head
+            for place, entry in unit.reads.items()
+            if entry.epoch != epoch
+        }
 
     def _run_exactly(self, transaction: PostgresTransaction, unit: Draft) -> None:
         """Run a closure on the database, under a savepoint."""
@@ -335,16 +357,14 @@ class PostgresEngine:
             )
 
     def _send(self, transaction: PostgresTransaction) -> None:
-        """Move the head on, and commit."""
+        """Move the head on, and commit; to be called in a pipeline."""
         connection, head = self._connection(), transaction.head
         moved = (transaction.generation, head.stopped, head.size, head.at, head.edge())
-        with connection.pipeline():
-            connection.execute(_MOVE, moved, prepare=True)
-            if transaction.news:
-                connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
-            self._sent = True
-            connection.execute("COMMIT")
-        self._committed = True
+        connection.execute(_MOVE, moved, prepare=True)
+        if transaction.news:
+            connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
+        self._sent = True
+        connection.execute("COMMIT")
 
     def _remember(self, transaction: PostgresTransaction, written: dict[Place, Any]) -> None:
         """Take over what is durable now."""

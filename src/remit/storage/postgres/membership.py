@@ -55,6 +55,13 @@ _PUBLISHED = """
 SELECT documents.revision, documents.bundle FROM published
 JOIN documents ON documents.revision = published.revision
 """
+_PUBLISH = """
+WITH kept AS (INSERT INTO documents (revision, bundle) VALUES (%s, %s) ON CONFLICT DO NOTHING),
+     named AS (INSERT INTO published (one, revision, by) VALUES (1, %s, %s)
+               ON CONFLICT (one) DO UPDATE SET revision = excluded.revision, by = excluded.by,
+                   at = clock_timestamp())
+SELECT pg_notify(%s, '')
+"""
 
 
 class NodeCondition(NamedTuple):
@@ -118,9 +125,7 @@ class FleetMember:
         Raises:
             StoreError: the database does not answer.
         """
-        for revision, bundle in _ask(self._links, _PUBLISHED):
-            return PublishedPolicy(revision=revision, bundle=bundle)
-        return None
+        return published(self._links)
 
     def close(self) -> None:
         """Leave the fleet."""
@@ -188,6 +193,26 @@ def members(links: Links) -> Sequence[NodeState]:
         StoreError: the database does not answer.
     """
     return list(map(_node, _ask(links, _NODES, SILENCE)))
+
+
+def published(links: Links) -> PublishedPolicy | None:
+    """The policy that was published last; None for none.
+
+    Raises:
+        StoreError: the database does not answer.
+    """
+    for revision, bundle in _ask(links, _PUBLISHED):
+        return PublishedPolicy(revision=revision, bundle=bundle)
+    return None
+
+
+def publish(links: Links, revision: Revision, bundle: bytes, by: str) -> None:
+    """Let every node put a policy in force, and tell them.
+
+    Raises:
+        StoreError: it was not published.
+    """
+    _ask(links, _PUBLISH, revision, bundle, revision, by, CHANNEL)
 
 
 def _ask(links: Links, sql: str, *parameters: Any) -> list[Any]:

@@ -9,9 +9,9 @@ import psycopg
 
 from remit.model import ActionState
 from remit.storage import KeptReply
+from remit.storage.edge import Head
 from remit.storage.encoding import decode_action, decode_cell, decode_session, encode
 from remit.storage.postgres.drafts import DraftRecord, Kind, Place, RememberedRow
-from remit.storage.postgres.edge import Head
 
 _ABSENT = -1
 
@@ -125,39 +125,60 @@ def fetch(connection: Connection, kind: Kind, key: str) -> tuple[int | None, Any
     return (None, None) if row is None else (row[0], table.decode(key, row[1:]))
 
 
-def changed(
-    connection: Connection, entries: Mapping[Place, RememberedRow], epoch: int
-) -> dict[Place, Any]:
-    """Check rows that were read; those that are not so any more, as they are.
+class RowCheck:
+    """Asks the database whether rows that were read are still so."""
 
-    All of the entries are up to date afterwards.
-    """
-    by_kind: dict[Kind, tuple[list[str], list[int]]] = {}
-    for (kind, key), entry in entries.items():
-        keys, versions = by_kind.setdefault(kind, ([], []))
-        keys.append(key)
-        versions.append(_ABSENT if entry.version is None else entry.version)
-        entry.epoch = epoch
-    with connection.pipeline():
-        asked: list[tuple[Kind, psycopg.Cursor[Any]]] = [
+    def __init__(self, entries: Mapping[Place, RememberedRow]) -> None:
+        self._entries = entries
+        self._asked: list[tuple[Kind, psycopg.Cursor[Any]]] = []
+
+    def ask(self, connection: Connection) -> None:
+        """Send the questions; to be called in a pipeline."""
+        by_kind: dict[Kind, tuple[list[str], list[int]]] = {}
+        for (kind, key), entry in self._entries.items():
+            keys, versions = by_kind.setdefault(kind, ([], []))
+            keys.append(key)
+            versions.append(_ABSENT if entry.version is None else entry.version)
+        self._asked = [
             (kind, connection.execute(_TABLES[kind].check, lists, binary=True, prepare=True))
             for kind, lists in by_kind.items()
         ]
-    found: dict[Place, Any] = {}
-    for kind, cursor in asked:
-        for key, version, *row in cursor.fetchall():
-            entry = entries[kind, key]
-            entry.version = None if version == _ABSENT else version
-            entry.value = None if version == _ABSENT else _TABLES[kind].decode(key, row)
-            found[kind, key] = entry.value
-    return found
+
+    def changed(self, epoch: int) -> dict[Place, Any]:
+        """Those that are not so any more, as they are. All are up to date afterwards."""
+        entries = self._entries
+        for entry in entries.values():
+            entry.epoch = epoch
+        found: dict[Place, Any] = {}
+        for kind, cursor in self._asked:
+            for key, version, *row in cursor.fetchall():
+                entry = entries[kind, key]
+                entry.version = None if version == _ABSENT else version
+                entry.value = None if version == _ABSENT else _TABLES[kind].decode(key, row)
+                found[kind, key] = entry.value
+        return found
 
 
-def write(connection: Connection, generation: int, rows: Mapping[Place, Any]) -> None:
+Encoded = dict[Place, tuple[Any, tuple[Any, ...]]]
+"""Rows that were encoded before: the value, and its columns."""
+
+
+def encoded(rows: Mapping[Place, Any]) -> Encoded:
+    """Encode rows ahead of time."""
+    return {place: (value, _TABLES[place[0]].columns(value)) for place, value in rows.items()}
+
+
+def write(
+    connection: Connection, generation: int, rows: Mapping[Place, Any], ready: Encoded
+) -> None:
     """Insert or replace rows, in the order of their keys."""
     by_kind: dict[Kind, list[tuple[Any, ...]]] = {}
-    for kind, key in sorted(rows):
-        columns = _TABLES[kind].columns(rows[kind, key])
+    for place in sorted(rows):
+        (kind, key), value = place, rows[place]
+        before = ready.get(place)
+        columns = (
+            before[1] if before is not None and before[0] is value else _TABLES[kind].columns(value)
+        )
         by_kind.setdefault(kind, []).append((key, *columns))
     for kind, listed in by_kind.items():
         arrays = [list(column) for column in zip(*listed, strict=True)]
@@ -179,4 +200,4 @@ def append(connection: Connection, head: Head, records: Iterable[DraftRecord]) -
         connection.execute(_RECORDS, arrays, prepare=True)
 
 
-__all__ = ["Connection", "append", "changed", "fetch", "write"]
+__all__ = ["Connection", "RowCheck", "append", "encoded", "fetch", "write"]

@@ -17,9 +17,9 @@ from remit.deliveries import Delivery, DeliveryId
 from remit.model import ActionState, AdmittedAction, Revision, Session
 from remit.stops import Stop, StopId
 from remit.storage import KeptReply, SealedValues, Tally
+from remit.storage.edge import Head
 from remit.storage.encoding import encode
 from remit.storage.postgres.drafts import Kind
-from remit.storage.postgres.edge import Head
 from remit.storage.postgres.snapshot import PostgresSnapshot
 
 

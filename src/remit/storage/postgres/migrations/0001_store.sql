@@ -123,7 +123,7 @@ CREATE TABLE nodes (
 );
 CREATE TABLE published (
     one int PRIMARY KEY CHECK (one = 1),
-    revision text COLLATE "C" NOT NULL REFERENCES documents,
+    revision text COLLATE "C" NOT NULL REFERENCES documents DEFERRABLE INITIALLY DEFERRED,
     by text NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: started from the binaries of a wheel, without root and Docker.
+"""A real PostgreSQL for tests and benchmarks, from the binaries of a wheel: no root, no Docker.
 
 ``REMIT_TEST_POSTGRES`` names a server to use instead; tests that kill it are skipped then.
 """
@@ -111,6 +111,13 @@ class Database:
             _send(each, number)
         _send(main, number)
 
+    def cpu(self) -> float:
+        """Processor seconds that it has used, backends that ended too."""
+        assert self._process is not None
+        main = self._process.pid
+        ticks = sum(_ticks(each)[0] for each in _children(main)) + sum(_ticks(main))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         """End it, and remove its files."""
         if self._process is not None and self._process.poll() is None:
@@ -138,6 +145,15 @@ def _children(process: int) -> list[int]:
         if int(fields[1]) == process:
             found.append(int(folder.name))
     return found
+
+
+def _ticks(process: int) -> tuple[int, int]:
+    """What a process has used, and what those of its children that ended have."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0, 0
+    return int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
 
 
 def _send(process: int, number: int) -> None:

@@ -1,6 +1,6 @@
 """The end of the log: how long it is, and the edge of its tree, enough to append to it.
 
-Pure. One row of the database (``head``) holds it, and whoever commits holds a lock on that row.
+Pure. In a database one row (``head``) holds it, and whoever commits holds a lock on that row.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class Head:
     def edge(self) -> bytes:
         """The hashes of the perfect subtrees that the tree is made of, smallest first."""
         return b"".join(self._read(_edge_indexes(self.size)))
+
+    def root(self) -> bytes:
+        """Root hash of the tree over all records."""
+        return merkle.root(self.size, self._read)
 
     def _read(self, indexes: Sequence[int]) -> Sequence[bytes]:
         return [self._tree[index] for index in indexes]
