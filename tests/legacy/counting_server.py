@@ -20,7 +20,8 @@ class CountingServer:
         )
         self.answers: dict[str, bytes] = {}
         """Answers by target."""
-        self.delay = 0.0
+        self.closes = False
+        """Whether the connection ends after an answer."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -53,9 +54,10 @@ class CountingServer:
                 # Content-Length goes before Transfer-Encoding here: what smuggling lives on.
                 size = int(fields.get("content-length", "0"))
                 self.bytes += await reader.readexactly(size)
-                await asyncio.sleep(self.delay)
                 writer.write(self.answers.get(self.lines[-1].partition(" ")[2], self.answer))
                 await writer.drain()
+                if self.closes:
+                    return
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):
             pass
         finally:

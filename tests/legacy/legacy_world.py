@@ -115,17 +115,17 @@ class LegacyWorld:
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
-    def issue(self, agent: str) -> str:
-        """A key of an agent."""
+    def issue(self, name: str, right: Right = Right.AGENT) -> str:
+        """A key of an agent, or of a person with another right."""
 
         def work(t: Transaction) -> str:
             journal = Journal.begin(t, time.time_ns(), os.urandom)
             return custody.add_key(
                 journal,
                 Principal(id="test", kind="service"),
-                principal=agent,
-                kind="agent",
-                rights=frozenset({Right.AGENT}),
+                principal=name,
+                kind="agent" if right is Right.AGENT else "person",
+                rights=frozenset({right}),
             ).text
 
         return self.parts.store.write(work)

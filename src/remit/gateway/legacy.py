@@ -79,6 +79,9 @@ class LegacyMount:
         Raises:
             ConfigError: an OpenAPI document cannot be used.
         """
+        documents = {
+            each.name: None if each.openapi is None else read_document(each) for each, _ in servers
+        }
         self._parts = parts
         idle = parts.config.model_gateway.session_idle
         self._sessions = sessions or CredentialSessions(HostedSessions(parts), idle)
@@ -87,17 +90,19 @@ class LegacyMount:
         self._repeats = RepeatedRequests(parts)
         secure = any(settings.url.startswith("https:") for settings, _ in servers)
         tls = create_default_context() if secure else None
-        self._doors = {each.name: self._door(each, kept, tls) for each, kept in servers}
+        self._doors = {
+            each.name: _Door(self._api(each, kept, tls), documents[each.name])
+            for each, kept in servers
+        }
 
-    def _door(
+    def _api(
         self, settings: LegacyConfig, secrets: LegacySecrets, tls: SSLContext | None
-    ) -> _Door:
+    ) -> LegacyApi:
         enforcement = Enforcement(self._authority, wait=settings.hold)
         enforcement.late.start()
         upstream = LegacyUpstream(settings, tls)
         broker = CredentialBroker(settings.credentials, secrets, self._tokens)
-        api = LegacyApi(self._parts, upstream, broker, enforcement, self._repeats)
-        return _Door(api, None if settings.openapi is None else read_document(settings))
+        return LegacyApi(self._parts, upstream, broker, enforcement, self._repeats)
 
     def credentials(self, request: BaseRequest) -> tuple[str, ...]:
         """The Remit key: as a bearer token, as the password of Basic, or in ``X-API-Key``."""
