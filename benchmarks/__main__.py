@@ -1,6 +1,6 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
-    python -m benchmarks [decide] [durable] [server] [budgets] [verify] [imports] [flow]
+    python -m benchmarks [decide] [durable] [server] [budgets] [verify] [imports] [hooks] [flow]
         [forecasts] [inspection] [models] [mcp] [legacy] [envoy] [postgres] [peer]
 
 The gateways' peers run when ``make bench-peers`` has installed them; the peer's part when
@@ -19,6 +19,7 @@ from benchmarks import (
     envoy,
     flow,
     forecasts,
+    hooks,
     imports,
     inspection,
     ledger,
@@ -38,6 +39,7 @@ PARTS = {
     "server": server.run,
     "verify": verify.run,
     "imports": imports.run,
+    "hooks": hooks.run,
     "flow": flow.run,
     "forecasts": forecasts.run,
     "models": models.run,

@@ -162,17 +162,28 @@ def test_one_caller_does_not_take_up_the_session_of_another(
     assert "did not admit" in shown["hookSpecificOutput"]["updatedToolOutput"]["stdout"]
 
 
+def answer(status: int, body: bytes, mark: bytes = b"answer", length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    return b"HTTP/1.1 %d X\r\nRemit-Hook: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        status,
+        mark,
+        size,
+        body,
+    )
+
+
 BAD_ANSWERS = {
     "nothing": b"",
     "no HTTP": b"garbage\r\n\r\n{}",
-    "cut": b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
-    "no length": b"HTTP/1.1 200 OK\r\n\r\n{}",
-    "no JSON": b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\ngarbage",
-    "a list": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
-    "an error": b'HTTP/1.1 500 X\r\nContent-Length: 17\r\n\r\n{"detail": "sad"}',
-    "a page": b"HTTP/1.1 404 X\r\nContent-Length: 2\r\n\r\n{}",
-    "paths for ever": b'HTTP/1.1 409 X\r\nContent-Length: 15\r\n\r\n{"resolve": []}',
-    "odd paths": b'HTTP/1.1 409 X\r\nContent-Length: 14\r\n\r\n{"resolve": 1}',
+    "cut": answer(200, b"{}", length=100),
+    "too long": answer(200, b"{}", length=1),
+    "no length": b"HTTP/1.1 200 OK\r\nRemit-Hook: answer\r\n\r\n{}",
+    "no JSON": answer(200, b"garbage"),
+    "a list": answer(200, b"[]"),
+    "an error": answer(500, b'{"detail": "sad"}'),
+    "another server's": answer(200, b"{}", mark=b""),
+    "a page": answer(404, b"<html>"),
+    "paths for ever": answer(409, b"/x", mark=b"paths"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -28,7 +29,8 @@ def answer(host: str, payload: bytes, options: dict[str, str]) -> bytes:
         RemitError: it could not be decided.
         msgspec.MsgspecError: the question cannot be read.
     """
-    question = read_question(host, options["event"], msgspec.json.decode(payload))
+    asked = msgspec.json.decode(payload, type=dict[str, Any])
+    question = read_question(host, options["event"], asked)
     with Guard.open(Path(options["policy"]), wait=float(options.get("wait", "0"))) as guard:
         agent, user = options["agent"], options.get("user")
         authority = guard.enforcement.authority

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp.web import BaseRequest, Response, StreamResponse
@@ -33,22 +34,22 @@ PREFIX = "/hooks/"
 _LONGEST_WAIT = 60
 
 
-class HookBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What ``remit hook`` sends."""
+class HookQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``remit hook`` says of itself."""
 
     event: str
-    payload: dict[str, Any]
-    """What the host sent."""
     agent: str
     user: str | None = None
     trigger: str = "user"
     wait: int = 0
     """Seconds that a held call waits for a person."""
+
+
+class HookBody(Struct, frozen=True, kw_only=True):
+    """What ``remit hook`` sends: the host's question, and real paths once they were asked for."""
+
+    payload: Any
     resolved: dict[str, str] | None = None
-    """Real paths by path, once they were asked for."""
-
-
-_decode = msgspec.json.Decoder(HookBody).decode
 
 
 class HookMount:
@@ -77,17 +78,22 @@ class HookMount:
         host = request.path.removeprefix(PREFIX)
         if request.method != "POST" or host not in EVENTS:
             raise Problem(404, "not-found", "There is no such host of hooks.")
-        body = _body(host, await whole_body(request, 4 * limits.body, limits.request_time))
-        question = read_question(host, body.event, body.payload)
+        query = _query(host, request.rel_url.raw_query_string)
+        body = _body(await whole_body(request, 4 * limits.body, limits.request_time))
+        question = read_question(host, query.event, body.payload)
         wanted = self._unresolved(question, body)
         if wanted:
-            return _json(409, {"resolve": wanted})
-        desk = HookDesk(self._enforcement(body.wait), self._parts.store)
-        return _json(200, await run_async(desk.answer(question, self._who(passing.identity, body))))
+            return _marked(409, "paths", "\0".join(wanted).encode())
+        desk = HookDesk(self._enforcement(query.wait), self._parts.store)
+        who = self._who(passing.identity, query, body.resolved)
+        answered = await run_async(desk.answer(question, who))
+        return _marked(200, "answer", msgspec.json.encode(answered))
 
     def refused(self, request: BaseRequest, problem: Problem, request_id: str) -> StreamResponse:
         """The answer that says why a request was not passed on."""
-        return _json(problem.status, problem.document(request_id), dict(problem.headers))
+        headers = {**problem.headers, "Content-Type": JSON_MEDIA}
+        told = msgspec.json.encode(problem.document(request_id))
+        return Response(status=problem.status, body=told, headers=headers)
 
     async def close(self) -> None:
         """Record what could not be recorded before."""
@@ -111,9 +117,11 @@ class HookMount:
             return []
         return list(possible_paths(asked.arguments))
 
-    def _who(self, identity: Identity, body: HookBody) -> HookCaller:
+    def _who(
+        self, identity: Identity, query: HookQuery, resolved: dict[str, str] | None
+    ) -> HookCaller:
         parts = self._parts
-        opening = SessionOpening(agent=body.agent, user=body.user)
+        opening = SessionOpening(agent=query.agent, user=query.user)
         principal = opener(identity, opening, parts.policies.current)
 
         def opened(t: Transaction, intent: str | None) -> Session:
@@ -128,23 +136,40 @@ class HookMount:
                 narrowed=identity.narrowed,
             )
 
-        owner = f"{identity.principal.id}\n{body.agent}\n{body.user or ''}"
+        owner = f"{identity.principal.id}\n{query.agent}\n{query.user or ''}"
         return HookCaller(
-            owner=owner, open=opened, caller=caller, resolved=body.resolved, trigger=body.trigger
+            owner=owner, open=opened, caller=caller, resolved=resolved, trigger=query.trigger
         )
 
 
-def _body(host: str, raw: bytes) -> HookBody:
+def _query(host: str, text: str) -> HookQuery:
+    told = dict(parse_qsl(text, keep_blank_values=True))
     try:
-        body = _decode(raw)
-        canonical.check(body.payload, "payload")
-    except msgspec.MsgspecError as error:
-        raise InvalidRequest(f"The question cannot be read: {error}") from None
-    if body.event not in EVENTS[host] or not 0 <= body.wait <= _LONGEST_WAIT:
+        query = msgspec.convert(told, HookQuery, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"The hook's options cannot be read: {error}") from None
+    if query.event not in EVENTS[host] or not 0 <= query.wait <= _LONGEST_WAIT:
         raise InvalidRequest("The question is of no known event, or waits too long.")
-    return body
+    return query
 
 
-def _json(status: int, body: object, headers: dict[str, str] | None = None) -> Response:
-    given = {**(headers or {}), "Content-Type": JSON_MEDIA}
-    return Response(status=status, body=msgspec.json.encode(body), headers=given)
+def _body(raw: bytes) -> HookBody:
+    """The host's question; behind it, with zero bytes between, paths and what they really are."""
+    question, *paths = raw.split(b"\0")
+    try:
+        payload = msgspec.json.decode(question)
+        texts = [each.decode() for each in paths]
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The host's question cannot be read: {error}") from None
+    if not isinstance(payload, dict) or len(texts) % 2:
+        raise InvalidRequest("The host's question is no JSON object.")
+    canonical.check(payload, "payload")
+    resolved = dict(zip(texts[::2], texts[1::2], strict=True)) if paths else None
+    return HookBody(payload=payload, resolved=resolved)
+
+
+def _marked(status: int, mark: str, body: bytes) -> Response:
+    """An answer that only a server of Remit gives to a hook."""
+    return Response(
+        status=status, body=body, headers={"Content-Type": JSON_MEDIA, "Remit-Hook": mark}
+    )

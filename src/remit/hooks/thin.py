@@ -1,13 +1,15 @@
 """``remit hook NAME``: one question of a host, passed on to a server, and its answer printed.
 
 It ends with valid JSON on standard output whatever happens: in time, before the host's own patience
-ends, and with a refusal when anything is wrong. It imports next to nothing, because it is started
-for every tool call; only where no server runs it loads the rest of Remit (``embedded``).
+ends, and with a refusal when anything is wrong. It is started for every tool call, so it imports
+next to nothing: not even ``json`` and ``socket``, which take as long as the interpreter itself.
+Only where no server runs it loads the rest of Remit (``embedded``).
 """
 
-import json
+# What ``signal`` and ``socket`` are made of; those add enumerations and conveniences to it.
+import _signal as signal  # type: ignore[import-not-found]
+import _socket as sockets
 import os
-import signal
 import sys
 
 from remit.hooks import answers
@@ -21,8 +23,9 @@ MOST = 16 * 1024 * 1024
 _BLOCK = 2
 """The exit code that hosts take for a refusal."""
 _OPTIONS = ("event", "agent", "user", "policy", "socket", "connect", "key-file", "wait", "trigger")
-
-
+_TOLD = ("event", "agent", "user", "wait", "trigger")
+"""Those that a server is told."""
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 _ANEW = "Write the hooks anew: remit hooks install."
 
 
@@ -41,7 +44,7 @@ def main(arguments: list[str]) -> int:
     try:
         options = read_options(arguments)
         _alarm(host, event, float(options.get("wait", "0")) + ALONE)
-        written = _answered(host, event, options)
+        written = _answered(host, options)
     except BaseException as fault:  # noqa: BLE001 - whatever it is, the tool must not run
         return _refuse(host, event, _said(fault))
     _write(written)
@@ -82,13 +85,13 @@ def read_options(arguments: list[str]) -> dict[str, str]:
     return options
 
 
-def _answered(host: str, event: str, options: dict[str, str]) -> bytes:
+def _answered(host: str, options: dict[str, str]) -> bytes:
     payload = _payload()
     if "connect" in options:
-        return _from_server(options["connect"], host, event, payload, options)
+        return _from_server(options["connect"], host, payload, options)
     socket = options.get("socket")
     if socket is not None and _listens(socket):
-        return _from_server(f"unix://{socket}", host, event, payload, options)
+        return _from_server(f"unix://{socket}", host, payload, options)
     if "policy" not in options:
         raise HookFaultError(f"remit hook: neither a server nor a policy is named. {_ANEW}")
     from remit.hooks.embedded import answer
@@ -97,67 +100,71 @@ def _answered(host: str, event: str, options: dict[str, str]) -> bytes:
 
 
 def _payload() -> bytes:
-    """What the host asks, from standard input.
+    """What the host asks, from standard input. Whoever decides reads it strictly.
 
     Raises:
-        HookFaultError: it is no JSON object.
+        HookFaultError: it is empty or too large, or no JSON at first sight.
     """
     given = sys.stdin.buffer.read(MOST + 1)
     if len(given) > MOST:
         raise HookFaultError(f"The host's question is larger than {MOST:,} bytes.")
-    try:
-        if isinstance(json.loads(given), dict):
-            return given
-    except (ValueError, RecursionError):
-        pass
-    raise HookFaultError("The host's question is no JSON object, so nothing was decided.")
+    if not given.lstrip().startswith(b"{") or b"\0" in given:
+        raise HookFaultError("The host's question is no JSON object, so nothing was decided.")
+    return given
 
 
 def _listens(path: str) -> bool:
     """Whether a server is at the socket. Only where there certainly is none, nobody is asked."""
-    import socket
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+    asking = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+    try:
         asking.settimeout(1.0)
-        try:
-            asking.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return False
+        asking.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    finally:
+        asking.close()
     return True
 
 
-def _from_server(url: str, host: str, event: str, payload: bytes, options: dict[str, str]) -> bytes:
-    told: dict[str, object] = {
-        "event": event,
-        **{name: options[name] for name in ("agent", "user", "trigger") if name in options},
-        "wait": int(options.get("wait", "0")),
-    }
-    head = json.dumps(told).encode()[:-1] + b', "payload": ' + payload
-    status, body = _post(url, host, head + b"}", options)
-    if status == 409:
-        # The policy looks at real paths: they are those of this machine.
-        wanted = json.loads(body)["resolve"]
-        resolved = {each: os.path.realpath(each) for each in wanted}
-        ending = b', "resolved": ' + json.dumps(resolved).encode() + b"}"
-        status, body = _post(url, host, head + ending, options)
-    answered = json.loads(body)
-    if status != 200 or not isinstance(answered, dict):
-        detail = answered.get("detail") if isinstance(answered, dict) else None
-        raise HookFaultError(
-            f"The server at {url} did not decide ({status}): {detail or 'no reason'}"
-        )
-    return body
+def _from_server(url: str, host: str, payload: bytes, options: dict[str, str]) -> bytes:
+    told = "&".join(f"{name}={_quoted(options[name])}" for name in _TOLD if name in options)
+    target = f"/hooks/{host}?{told}"
+    status, mark, body = _post(url, target, payload, options)
+    if status == 409 and mark == b"paths":
+        # The policy looks at real paths: they are those of this machine. Neither JSON nor a path
+        # has a zero byte in it.
+        wanted = body.split(b"\0")
+        real = [os.fsencode(os.path.realpath(os.fsdecode(path))) for path in wanted]
+        both = b"\0".join(part for pair in zip(wanted, real, strict=True) for part in pair)
+        status, mark, body = _post(url, target, payload + b"\0" + both, options)
+    if status == 200 and mark == b"answer" and body[:1] == b"{" and body[-1:] == b"}":
+        return body
+    raise HookFaultError(f"The server at {url} did not decide ({status}): {_detail(body)}")
 
 
-def _post(url: str, host: str, body: bytes, options: dict[str, str]) -> tuple[int, bytes]:
-    patience = PATIENCE + int(options.get("wait", "0"))
-    head = [f"POST /hooks/{host} HTTP/1.1", "Connection: close"]
+def _quoted(text: str) -> str:
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in text.encode())
+
+
+def _detail(body: bytes) -> str:
+    """What a problem document says of the reason."""
+    import json
+
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "it did not say why, or it is no server of Remit."
+
+
+def _post(url: str, target: str, body: bytes, options: dict[str, str]) -> tuple[int, bytes, bytes]:
+    """Status, mark and body of the answer to one request."""
+    head = [f"POST {target} HTTP/1.1", "Connection: close"]
     if "key-file" in options:
         with open(options["key-file"], encoding="ascii") as file:
             head.append(f"Authorization: Bearer {file.read().strip()}")
     head += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     try:
-        return _exchanged(url, head, body, patience)
+        return _exchanged(url, head, body, PATIENCE + int(options.get("wait", "0")))
     except (OSError, ValueError) as problem:
         why = getattr(problem, "strerror", None) or problem
         raise HookFaultError(
@@ -166,49 +173,61 @@ def _post(url: str, host: str, body: bytes, options: dict[str, str]) -> tuple[in
         ) from None
 
 
-def _exchanged(url: str, head: list[str], body: bytes, patience: float) -> tuple[int, bytes]:
+def _exchanged(url: str, head: list[str], body: bytes, patience: float) -> tuple[int, bytes, bytes]:
     """Send a request, and read the answer to its end."""
-    if url.startswith("https:"):
-        from remit.client import Transport, read_endpoint
+    place, name = _connected(url, patience)
+    try:
+        request = "\r\n".join([head[0], f"Host: {name}", *head[1:], "", ""])
+        place.sendall(request.encode() + body)
+        answer = bytearray()
+        while part := place.recv(65_536):
+            answer += part
+            if len(answer) > MOST:
+                raise ValueError("its answer is too long")
+    finally:
+        place.close()
+    return _parsed(bytes(answer))
 
-        endpoint = read_endpoint(url)
-        key = next((line[22:] for line in head if line.startswith("Authorization")), None)
-        asked = Transport(endpoint, key, patience)
-        answer = asked.ask("POST", head[0].split()[1], body, key=os.urandom(16).hex())
-        return answer.status, answer.body
-    import socket
 
+def _connected(url: str, patience: float) -> tuple[sockets.socket, str]:
+    """A connection, and the name to ask for.
+
+    Raises:
+        OSError: nobody is there, or not who should.
+        ValueError: it is no such address.
+    """
     if url.startswith("unix://"):
-        place, name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), "localhost"
+        place = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
         place.settimeout(patience)
         place.connect(url[7:])
-    else:
-        name = url.removeprefix("http://").rstrip("/")
-        server, _, port = name.rpartition(":")
-        place = socket.create_connection((server.strip("[]"), int(port)), patience)
-    with place:
-        place.settimeout(patience)
-        place.sendall("\r\n".join([head[0], f"Host: {name}", *head[1:], "", ""]).encode() + body)
-        answer_bytes = bytearray()
-        while part := place.recv(65_536):
-            answer_bytes += part
-            if len(answer_bytes) > MOST:
-                raise ValueError("its answer is too long")
-    return _parsed(bytes(answer_bytes))
+        return place, "localhost"
+    if not url.startswith("http://"):
+        from remit.client import read_endpoint
+
+        endpoint = read_endpoint(url)
+        opened = endpoint.connect(patience)
+        opened.settimeout(patience)
+        return opened, endpoint.authority
+    name = url[7:].rstrip("/")
+    server, _, port = name.rpartition(":")
+    family = sockets.AF_INET6 if server.startswith("[") else sockets.AF_INET
+    place = sockets.socket(family, sockets.SOCK_STREAM)
+    place.settimeout(patience)
+    place.connect((server.strip("[]"), int(port)))
+    return place, name
 
 
-def _parsed(answer: bytes) -> tuple[int, bytes]:
-    """Status and body of an answer that was read until the connection ended."""
+def _parsed(answer: bytes) -> tuple[int, bytes, bytes]:
+    """Status, mark and body of an answer that was read until the connection ended."""
     top, blank, body = answer.partition(b"\r\n\r\n")
     first, *lines = top.split(b"\r\n")
     words = first.split(b" ")
     if not blank or words[0] != b"HTTP/1.1" or len(words) < 2:
         raise ValueError("what came is no HTTP answer")
-    for line in lines:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length" and int(value) == len(body):
-            return int(words[1]), body
-    raise ValueError("its answer broke off")
+    headers = {name.lower(): value.strip() for name, _, value in (x.partition(b":") for x in lines)}
+    if int(headers.get(b"content-length", -1)) != len(body):
+        raise ValueError("its answer broke off")
+    return int(words[1]), headers.get(b"remit-hook", b""), body
 
 
 def _alarm(host: str, event: str, seconds: float) -> None:
@@ -227,6 +246,8 @@ def _refuse(host: str, event: str, reason: str) -> int:
     if not host:
         sys.stderr.write(f"{reason}\n")
         return _BLOCK
+    import json
+
     _write(json.dumps(answers.refused(host, event, reason)).encode())
     return 0
 
