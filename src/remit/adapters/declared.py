@@ -223,6 +223,76 @@ DSPY = Adapter(
     not_applicable=(("parallel", "ReAct makes one call in a turn"),),
 )
 
+AG2 = Adapter(
+    name="ag2",
+    title="AG2",
+    package="ag2",
+    tested="ag2 1.2.1",
+    entry="agent = govern(agent, guard)",
+    modes=("async",),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    around="unnoticed",
+    on_error="the middleware gives results and never raises",
+    hidden="tools that the model's provider runs; middleware of a single tool, which comes after",
+)
+
+SEMANTIC_KERNEL = Adapter(
+    name="semantic-kernel",
+    title="Semantic Kernel",
+    package="semantic-kernel",
+    tested="semantic-kernel 1.45.0",
+    entry="govern(kernel_or_agent, guard)",
+    modes=("async", "stream"),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    around="unnoticed",
+    on_error="the filter sets results and never raises",
+    hidden="functions that the program invokes itself; plugins of hosted agents",
+)
+
+HAYSTACK = Adapter(
+    name="haystack",
+    title="Haystack",
+    package="haystack-ai",
+    tested="haystack-ai 3.4.0",
+    entry="agent = govern(agent, guard)",
+    modes=("sync", "async"),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    around="decided",
+    on_error="the tool itself decides and gives a refusal as its output",
+    hidden="tools that the model's provider runs",
+)
+
+AGNO = Adapter(
+    name="agno",
+    title="Agno",
+    package="agno",
+    tested="agno 3.1.10",
+    entry="agent = govern(agent, guard)",
+    modes=("sync", "async", "stream"),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    around="decided",
+    on_error="the tool itself decides and gives a refusal as its output",
+    hidden="tools that the model's provider runs; functions of a toolkit that connects later",
+)
+
+AUTOGEN = Adapter(
+    name="autogen",
+    title="AutoGen",
+    package="autogen-agentchat",
+    tested="autogen-agentchat 0.7.5",
+    entry="agent = govern(agent, guard)",
+    modes=("async", "stream"),
+    hold="retry",
+    hold_by="the model reads that the call waits",
+    around="decided",
+    on_error="the tool itself decides and gives a refusal as its output",
+    hidden="code that a code executor runs",
+)
+
 ADAPTERS: tuple[Adapter, ...] = (
     LANGCHAIN,
     OPENAI_AGENTS,
@@ -236,5 +306,10 @@ ADAPTERS: tuple[Adapter, ...] = (
     LLAMA_INDEX,
     SMOLAGENTS,
     DSPY,
+    AG2,
+    SEMANTIC_KERNEL,
+    HAYSTACK,
+    AGNO,
+    AUTOGEN,
 )
 """Every adapter, in the order of the contract."""

@@ -8,10 +8,9 @@ from typing import Any
 
 from remit.errors import InvalidArgument
 from remit.guard.binding import BoundCall, ToolSignature
-from remit.guard.hiding import copy_looks
 from remit.guard.seam import Seam, Stopped
 from remit.guard.steps import run, run_async
-from remit.guard.tripwire import is_tripwired, marked
+from remit.guard.tripwire import is_tripwired, looking_like
 
 
 def governed(
@@ -38,8 +37,47 @@ def governed(
     signature = ToolSignature(fn, name=tool)
     make = _asynchronous if inspect.iscoroutinefunction(fn) else _blocking
     wrapper = make(seam, fn, signature, refused)
-    copy_looks(wrapper, fn, signature.shown)
-    return marked(wrapper)
+    return looking_like(wrapper, fn, tool)
+
+
+def governed_by_name(
+    seam: Seam,
+    fn: Callable[..., Any],
+    tool: str,
+    hosts: Callable[[str], bool],
+) -> Callable[..., Any]:
+    """``governed`` for functions that get named arguments only, some of them from the host.
+
+    Args:
+        seam: of the guard.
+        fn: the function.
+        tool: its name as policy sees it.
+        hosts: whether an argument is filled in by the framework; policy does not see those.
+    """
+    if is_tripwired(fn):
+        return fn
+
+    def split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        own = {name: value for name, value in given.items() if hosts(name)}
+        return own, {name: value for name, value in given.items() if name not in own}
+
+    if inspect.iscoroutinefunction(fn):
+
+        async def asynchronous(**given: Any) -> Any:
+            own, asked = split(given)
+            came = await seam.around_async(tool, asked, lambda decided: fn(**own, **decided))
+            return came.text if isinstance(came, Stopped) else came
+
+        return looking_like(asynchronous, fn, tool)
+
+    def blocking(**given: Any) -> Any:
+        own, asked = split(given)
+        came = seam.around(tool, asked, lambda decided: fn(**own, **decided))
+        if inspect.iscoroutine(came):
+            return _later(came, str)
+        return came.text if isinstance(came, Stopped) else came
+
+    return looking_like(blocking, fn, tool)
 
 
 def _blocking(

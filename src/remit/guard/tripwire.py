@@ -44,12 +44,14 @@ def clearing(clearance: Clearance) -> Iterator[None]:
         _clearance.reset(token)
 
 
-def set_clearance(clearance: Clearance) -> None:
-    """Let one tool pass its tripwire from here on in this context.
+def note_error(tool: str, error: BaseException) -> None:
+    """Say that the call of ``tool`` that was decided on here has failed.
 
-    For frameworks whose hooks end before the tool begins.
+    For frameworks that make a message of what a tool raised, which a tool could also return.
     """
-    _clearance.set(clearance)
+    clearance = _clearance.get()
+    if clearance is not None and clearance.tool == tool:
+        clearance.error = error
 
 
 def tripwired(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
@@ -57,8 +59,7 @@ def tripwired(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
     if is_tripwired(fn):
         return fn
     wrapper = _asynchronous(fn, tool) if _is_async(fn) else _blocking(fn, tool)
-    _copy_looks(wrapper, fn, tool)
-    return marked(wrapper)
+    return looking_like(wrapper, fn, tool)
 
 
 def marked(wrapper: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,8 +68,13 @@ def marked(wrapper: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _copy_looks(wrapper: Callable[..., Any], fn: Callable[..., Any], tool: str) -> None:
-    """Frameworks read names and types off a function; from here, as text they would not resolve."""
+def looking_like(
+    wrapper: Callable[..., Any], fn: Callable[..., Any], tool: str
+) -> Callable[..., Any]:
+    """Give ``wrapper``, marked, with the name, documentation and types of ``fn``.
+
+    Frameworks read those off a function; types that are text would not resolve from here.
+    """
     try:
         copy_looks(wrapper, fn, inspect.signature(fn, eval_str=True))
         wrapper.__annotations__ = inspect.get_annotations(fn, eval_str=True)
@@ -76,6 +82,7 @@ def _copy_looks(wrapper: Callable[..., Any], fn: Callable[..., Any], tool: str) 
         copy_looks(wrapper, fn, inspect.signature(fn) if callable(fn) else None)
     if not getattr(fn, "__name__", None):
         wrapper.__name__ = tool
+    return marked(wrapper)
 
 
 def is_tripwired(fn: Any) -> bool:
