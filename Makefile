@@ -34,8 +34,9 @@ coverage: setup  ## Every branch of the pure layers, by the tests of the pure la
 	$(RUN) -m pytest -n 2 --dist loadfile --cov --cov-config=tests/pure.coveragerc \
 	  --cov-report=term:skip-covered $(PURE_TESTS)
 
-soak: setup  ## Hours: a million admissions, memory flat; 100,000 requests to models with random faults
+soak: setup  ## Hours: a million admissions, memory flat; 100 faults of a fleet; 100,000 requests to models with random faults
 	env -u PYTHONDONTWRITEBYTECODE $(RUN) -m benchmarks.soak
+	REMIT_FAULT_ROUNDS=20 $(RUN) -m pytest -s tests/postgres/test_postgres_faults.py
 	REMIT_SOAK_MODELS=100000 $(RUN) -m pytest tests/model_gateway/test_model_soak.py
 
 fuzz: setup  ## The API, the MCP relay and model APIs under many more made-up messages than in CI

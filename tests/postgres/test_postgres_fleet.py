@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -118,6 +119,20 @@ def test_tampering_with_the_database_is_found(database_url: str) -> None:
         )
     with pytest.raises(StoreCorrupt, match="missing"):
         PostgresStore(database_url)
+
+
+def test_records_of_a_month_have_a_table(database_url: str) -> None:
+    node = Node(database_url)
+    node.adopt()
+    node.close()
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute("SELECT tableoid::regclass::text FROM records").fetchall()
+        months = connection.execute(
+            "SELECT count(*) FROM pg_inherits WHERE inhparent = 'records'::regclass"
+        ).fetchone()
+    assert all(re.fullmatch(r"records_\d{4}_\d\d", name) for (name,) in rows)
+    assert months is not None
+    assert months[0] >= 4  # this month, two to come, and the rest
 
 
 def test_a_newer_schema_by_one_is_good(database_url: str) -> None:

@@ -20,12 +20,14 @@ from remit.model import Revision
 from remit.storage.fleet import NodeState, PublishedPolicy
 from remit.storage.postgres.engine import CHANNEL
 from remit.storage.postgres.links import Links
-from remit.storage.postgres.schema import translate
+from remit.storage.postgres.schema import ensure_months, translate
 
 BEAT = 1.0
 """Seconds between two signs of life."""
 SILENCE = 6.0
 """Seconds of silence after which a leader is deposed."""
+_MONTHS = 6 * 3600.0
+"""Seconds between two looks whether the months to come have their tables."""
 _LEADING = 0x52454D55
 """Advisory lock of the leader."""
 
@@ -150,9 +152,13 @@ class FleetMember:
                     self._links.discard(connection)
 
     def _stay(self, connection: psycopg.Connection[Any]) -> None:
+        looked = 0.0
         while not self._closing.is_set():
             self._links.work(connection)
             self._beat(connection)
+            if self._leads and time.monotonic() - looked > _MONTHS:
+                ensure_months(connection)
+                looked = time.monotonic()
             for _ in connection.notifies(timeout=BEAT, stop_after=1):
                 if self.news is not None:
                     self.news()

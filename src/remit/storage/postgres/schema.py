@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
@@ -116,7 +118,32 @@ def migrate(connection: psycopg.Connection[Any]) -> int:
             if number > version:
                 connection.execute(text.encode())
                 connection.execute("INSERT INTO migrations (number) VALUES (%s)", (number,))
+    ensure_months(connection)
     return max(version, newest)
+
+
+def ensure_months(connection: psycopg.Connection[Any]) -> None:
+    """Give the records of this month and of the next two tables of their own, ahead of time.
+
+    A month in which records came before it had one stays with the rest.
+    """
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None, "it is asked for the time only"
+    first = row[0].replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    while first <= row[0] + timedelta(days=62):
+        following = (first + timedelta(days=32)).replace(day=1)
+        name = f"records_{first:%Y_%m}"
+        begins, ends = (int(each.timestamp()) * 10**9 for each in (first, following))
+        found = connection.execute("SELECT to_regclass(%s)", (name,)).fetchone()
+        if found is not None and found[0] is None:
+            # Another node may be doing the same, and a busy log may not let anybody now.
+            with suppress(errors.CheckViolation, errors.DuplicateTable, errors.LockNotAvailable):
+                statement = (
+                    f"CREATE TABLE {name} PARTITION OF records "
+                    f"FOR VALUES FROM ({begins}) TO ({ends})"
+                )
+                connection.execute(statement.encode())
+        first = following
 
 
 def schema_version(connection: psycopg.Connection[Any]) -> int:
