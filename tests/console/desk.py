@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,15 +90,23 @@ ROLES: Mapping[str, frozenset[Right]] = {
 }
 
 
+SignIn = Callable[..., Any]
+"""Signs somebody in: their page."""
+
+
 class Desk:
     """A running server with its console."""
 
-    def __init__(self, live: Live, mount: ConsoleMount) -> None:
+    def __init__(
+        self, live: Live, mount: ConsoleMount, invitation: str | None, people: bool
+    ) -> None:
         self.url = live.url
+        self.invitation = invitation
         self.parts = live.parts
         self.mount = mount
         self.live = live
-        self.people = {name: self.key(name, rights) for name, rights in ROLES.items()}
+        given = ROLES if people else {}
+        self.people = {name: self.key(name, rights) for name, rights in given.items()}
 
     def key(self, name: str, rights: frozenset[Right]) -> str:
         """A key of a person."""
@@ -159,7 +167,9 @@ def desk_config(folder: Path, policy: str = POLICY, text: str = CONFIG) -> Confi
 
 
 @contextmanager
-def open_desk(config: Config, provider: Any = None) -> Iterator[Desk]:
+def open_desk(
+    config: Config, provider: Any = None, people: bool = True, others: bool = True
+) -> Iterator[Desk]:
     """Run a server with its console until the end of the block."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -174,7 +184,8 @@ def open_desk(config: Config, provider: Any = None) -> Iterator[Desk]:
 
     server, mount = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
     try:
-        yield Desk(Live(server.urls[0], server.parts), mount)
+        live = Live(server.urls[0], server.parts, rights=Right if people and others else ())
+        yield Desk(live, mount, server.invitation, people)
     finally:
         stopped = asyncio.run_coroutine_threadsafe(server.stop(), loop)
         try:

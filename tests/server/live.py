@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,10 +36,10 @@ KINDS: dict[Right, Kind] = {
 class Live:
     """A running server, and the keys that open it."""
 
-    def __init__(self, url: str, parts: Parts) -> None:
+    def __init__(self, url: str, parts: Parts, rights: Iterable[Right] = Right) -> None:
         self.url = url
         self.parts = parts
-        self.keys = {right: self.issue(right) for right in Right}
+        self.keys = {right: self.issue(right) for right in rights}
         agent = parts.policies.current.principal("inventory-bot")
         self.session = parts.store.write(
             lambda t: parts.governor.open_session(t, agent, None, None).id

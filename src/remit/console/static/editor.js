@@ -77,6 +77,7 @@ const view = new EditorView({
     ],
   }),
 });
+view.scrollDOM.tabIndex = 0; // so that the keyboard scrolls it, too
 place.dataset.ready = "true";
 list.addEventListener("click", (event) => {
   const item = event.target.closest("[data-line]");

@@ -85,6 +85,7 @@ if (button) {
   button.addEventListener("click", async () => {
     const list = document.getElementById("verdict");
     list.replaceChildren();
+    delete list.dataset.verified;
     const say = (good, words) => {
       const item = document.createElement("li");
       item.className = good ? "ok" : "not-ok";
