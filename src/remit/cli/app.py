@@ -44,7 +44,7 @@ _COMMANDS = {
     "serve": ("remit.cli.serve:serve", "Govern the agents of many processes, as a server."),
     "wrap": ("remit.cli.wrap:wrap", "Govern an MCP server that a client starts as a command."),
     "mcp": ("remit.cli.mcp:mcp", "Look at MCP servers, accept their tools, and govern clients."),
-    "egress": ("remit.cli.egress:egress", "The authority that the forward proxy opens TLS with."),
+    "egress": ("remit.cli.egress:egress", "The proxy that agents reach the Internet through."),
     "hooks": ("remit.cli.hooks:hooks", "Put coding agents under Remit by their own hooks."),
     "hook": (
         "remit.cli.hook:hook",

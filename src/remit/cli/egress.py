@@ -16,7 +16,7 @@ _TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_C
 
 @click.group()
 def egress() -> None:
-    """The forward proxy that agents reach the Internet through."""
+    """The proxy that agents reach the Internet through."""
 
 
 @egress.command()
