@@ -110,6 +110,17 @@ def test_without_a_key_an_approval_still_sends_one_order(world: LegacyWorld, app
     assert app.orders() == [(1, 2)]
 
 
+def test_a_status_never_asks_a_second_time(world: LegacyWorld, app: InventoryApp):
+    bot = world.agent("purchasing-bot")
+    status = bot.order().json()["status_url"]
+    world.vote()
+    assert bot.order().status_code == 201  # the request again, and not its status
+    used = bot("GET", status)
+    assert (used.status_code, used.json()["code"]) == (409, "done-before")
+    assert world.pending() == 0
+    assert app.orders() == [(1, 2)]
+
+
 def test_a_rejected_order_is_never_sent(world: LegacyWorld, app: InventoryApp):
     bot = world.agent("purchasing-bot")
     status = bot.order("order-5").json()["status_url"]

@@ -290,6 +290,19 @@ def test_what_may_have_happened_is_not_sent_again(tmp_path: Path, behind: Counti
         assert [each.status for each in world.records() if each.kind == "outcome"] == ["error"]
 
 
+def test_what_an_api_says_it_did_not_do_may_be_sent_again(tmp_path: Path, behind: CountingServer):
+    behind.answers["/a"] = answered({}, "Retry-After: 1", status="429 Too Many Requests")
+    with world_of(tmp_path, behind) as world:
+        bot, key = world.agent("inventory-bot", "up"), {"Idempotency-Key": "k"}
+        assert bot("POST", "/a", headers=key).headers["Retry-After"] == "1"
+        behind.answers["/a"] = answered(b"", status="204 No Content")
+        for _ in range(2):
+            assert bot("POST", "/a", headers=key).status_code == 204
+        behind.answers["/b"] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
+        assert code(bot("GET", "/b")) == (504, "upstream-unanswered")
+        assert behind.lines == ["POST /a", "POST /a", "GET /b"]
+
+
 # Answers
 
 

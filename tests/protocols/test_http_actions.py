@@ -172,6 +172,17 @@ def test_an_operation_without_a_body_takes_none():
         action_of(exchange("POST", "/a", JSON, body=b"{}"), document)
 
 
+def test_what_is_too_large_as_arguments_is_refused():
+    text = "a" * 500_000
+    body = f'{{"query": "{{ a(x: $x, y: $x, z: $x) }}", "variables": {{"x": "{text}"}}}}'.encode()
+    found = exchange("POST", "/graphql", JSON, body=body)
+    with pytest.raises(HttpFault) as fault:
+        action_of(found)
+    assert fault.value.status == 413
+    large = exchange("POST", "/a", JSON, body=b'"' + b"a" * 100_000 + b'"')
+    assert action_of(large).arguments["body"] == "a" * 100_000
+
+
 # Languages within HTTP
 
 

@@ -189,8 +189,12 @@ class LegacyMount:
             return _pending(approval, passing.base_url + passing.request.raw_path)
         for door in self._doors.values():
             sent = door.held.of(approval_id, caller.principal)
-            if sent is not None and state in (ApprovalState.APPROVED, ApprovalState.USED):
+            if sent is not None and state is ApprovalState.APPROVED:
                 return await self._asked(passing, door, caller, sent)
+            if sent is not None and state is ApprovalState.USED:
+                shown = await door.api.before(caller, door.read(sent))
+                if shown is not None:
+                    return _response(shown)
         raise _ended(approval, state)
 
     def refused(self, request: BaseRequest, problem: Problem, request_id: str) -> StreamResponse:

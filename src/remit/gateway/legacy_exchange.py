@@ -36,6 +36,10 @@ _FAILING = (502, 503, 504)
 """Answers with which a server, or what is in front of it, says that it cannot answer."""
 
 
+_NOT_DONE = (401, 425, 429)
+"""Answers by which a server says that it did nothing, and that it may do it another time."""
+
+
 class AskedRequest(Struct, frozen=True, kw_only=True):
     """A request that was taken apart, and how it is to be recognised when it comes again."""
 
@@ -81,16 +85,27 @@ class LegacyApi:
         """
         if asked.key is None:
             return await self._decided(caller, asked, None)
-        session, name = caller.session, self.settings.name
-        keyed = self._repeats.of(
-            caller.principal, session, name, asked.key, _digest(asked.exchange)
-        )
+        keyed = self._keyed(caller, asked, asked.key)
         lock = self._locks.setdefault(keyed.name, asyncio.Lock())
         async with lock:
             before = await keyed.before()
             if before is not None:
                 return before
             return await self._decided(caller, asked, keyed)
+
+    async def before(self, caller: Caller, asked: AskedRequest) -> ShownAnswer | None:
+        """What a request with a key was answered before, if it was; nothing is sent.
+
+        Raises:
+            Problem: it was sent, and its answer cannot be shown.
+        """
+        assert asked.key is not None
+        return await self._keyed(caller, asked, asked.key).before()
+
+    def _keyed(self, caller: Caller, asked: AskedRequest, key: str) -> KeyedRequest:
+        digest = _digest(asked.exchange)
+        principal, name = caller.principal, self.settings.name
+        return self._repeats.of(principal, caller.session, name, key, digest)
 
     async def _decided(
         self, caller: Caller, asked: AskedRequest, keyed: KeyedRequest | None
@@ -201,7 +216,9 @@ class LegacyApi:
             shown = shown_answer(seen, changed, asked, self.settings.url, self.mount)
         if shown is None:
             shown = _withheld(answer.status, told)
-        if keyed is not None:
+        if answer.status in _NOT_DONE:
+            await self._freed(keyed)
+        elif keyed is not None:
             labelled = bool(granted.looks_at_result and settlement.labels)
             await keyed.answered(shown, labelled=labelled)
         return shown

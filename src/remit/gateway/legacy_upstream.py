@@ -101,6 +101,8 @@ class LegacyUpstream:
                     allow_redirects=False,
                 ) as answer,
             ):
+                if answer.status < 200:
+                    raise Unanswered(f"{name} changed the protocol")
                 return await self._whole(answer)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotTakenOn(f"{name} cannot be reached") from error

@@ -13,6 +13,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from remit import canonical
+from remit.errors import InvalidArgument
 from remit.model import Action, Does
 from remit.protocols.graphql import GraphqlRequest, read_graphql
 from remit.protocols.http_body import HttpBody, check_keys, read_body, read_json
@@ -29,6 +31,8 @@ from remit.protocols.openapi import ApiDocument, ApiOperation
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 """All that is let through; CONNECT belongs to proxies, TRACE to nobody."""
+_SMALL = 65_536
+"""Bytes of a body from which on it is measured what becomes of it as arguments."""
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _DOES = {"GET": Does.READ, "HEAD": Does.READ, "OPTIONS": Does.READ, "DELETE": Does.DELETE}
 
@@ -130,12 +134,19 @@ def action_of(exchange: HttpExchange, document: ApiDocument | None = None) -> Ht
       ``body`` where there is one; ``graphql`` or ``soap`` where that was spoken.
 
     Raises:
-        HttpFault: the request does not fit the operation.
+        HttpFault: the request does not fit the operation, or is more than policy looks into.
     """
     found = None if document is None else document.find(exchange.method, exchange.target.segments)
     if found is not None and exchange.graphql is None:
-        return _operated(exchange, *found)
-    return _plain(exchange)
+        action = _operated(exchange, *found)
+    else:
+        action = _plain(exchange)
+    if len(exchange.body.raw) > _SMALL or exchange.graphql is not None:
+        try:
+            canonical.check(action.arguments)
+        except InvalidArgument as problem:
+            raise HttpFault("too-large", f"{problem}.", 413) from None
+    return action
 
 
 def rewritten(
