@@ -49,6 +49,7 @@ tools:
   - {match: [read_web], does: read, returns: [untrusted]}
   - {match: [delete_note], does: delete}
   - {match: [send_mail], does: send}
+  - {match: [Bash, shell, apply_patch, file_note], does: execute}
 rules:
   - {id: clerks, roles: [clerk], tools: [read_note, read_web, send_mail, linger, explode, helper],
      effect: allow}
@@ -65,6 +66,14 @@ rules:
     because: Deletes need a ticket.
     instead: Ask ada for one.
   - {id: mail, tools: [send_mail], effect: ask, approvers: [lead]}
+  - {id: bash, roles: [clerk], tools: [Bash], when: args.command.startsWith("cat "), effect: allow,
+     obligations: [{redact: [result.stdout]}]}
+  - {id: whole-bash, roles: [clerk], tools: [Bash], when: args.command.startsWith("echo "),
+     effect: allow, obligations: [{redact: [result]}]}
+  - {id: shell, roles: [clerk], tools: [shell], effect: allow,
+     when: 'args.commands.all(c, c.startsWith("echo "))'}
+  - {id: edits, roles: [clerk], tools: [apply_patch], when: args.path == "todo.txt", effect: allow}
+  - {id: filing, roles: [clerk], tools: [file_note], when: args.name != "a", effect: allow}
 """
 RAN: list[tuple[str, str]] = []
 """Which tools really ran, with what: their side effect."""
@@ -189,7 +198,10 @@ class Came:
 
 
 class Driver(Protocol):
-    """One framework's side of the contract: ``drivers/NAME.py`` has a class ``Framework``."""
+    """One framework's side of the contract: ``drivers/NAME.py`` has a class ``Framework``.
+
+    ``more`` may hold scenarios that only this framework has.
+    """
 
     def agent(self, script: Script, tools: tuple[Any, ...], guard: Guard | None) -> Any:
         """An agent under Remit, or without a guard as if there were none."""
@@ -474,7 +486,7 @@ def not_applicable(adapter: Adapter, name: str) -> str:
 
 def modes(adapter: Adapter, scenario: Callable[[Scene], None], quick: bool) -> tuple[str, ...]:
     """In which ways a scenario is run."""
-    once = scenario not in ALWAYS if quick else scenario in ONCE
+    once = scenario not in ALWAYS if quick else scenario in ONCE or scenario not in SCENARIOS
     return adapter.modes[-1:] if once else adapter.modes
 
 
@@ -542,7 +554,7 @@ def main(name: str, only: str = "") -> int:
     with tempfile.TemporaryDirectory(prefix="remit-contract-") as place:
         folder = Path(place)
         (folder / "remit.yaml").write_text(policy_for(driver))
-        for scenario in SCENARIOS:
+        for scenario in (*SCENARIOS, *getattr(driver, "more", ())):
             if only and scenario.__name__ != only:
                 continue
             reason = not_applicable(adapter, scenario.__name__)

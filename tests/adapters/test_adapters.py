@@ -53,7 +53,7 @@ def test_the_contract_holds(adapter: Adapter) -> None:
     assert not wrong, "\n".join(wrong)
     assert done.returncode == 0, done.stdout + done.stderr
     left_out = {each["scenario"]: each["reason"] for each in said if "reason" in each}
-    assert {each["scenario"] for each in said if "scenario" in each} == SCENARIOS
+    assert {each["scenario"] for each in said if "scenario" in each} >= SCENARIOS
     assert all(left_out.values())
     ways = {each["mode"] for each in said if each.get("scenario") == "denied"}
     assert ways == set(adapter.modes)

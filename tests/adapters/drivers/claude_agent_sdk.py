@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import os
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import claude_agent_sdk_notes as page
@@ -18,7 +20,7 @@ from claude_agent_sdk import (
     create_sdk_mcp_server,
     tool,
 )
-from contract import Came
+from contract import Call, Came, Scene, Script, contains, equal, read_note
 from drivers.scripted_api import Api
 
 PREFIX = "mcp__notes__"
@@ -47,7 +49,37 @@ def server(tools: Any) -> Any:
     return create_sdk_mcp_server("notes", tools=made)
 
 
+def built_in_tools(scene: Scene) -> None:
+    """The CLI's own shell: refused, and its output redacted before the model reads it."""
+    agent = scene.driver.agent(script := Script([]), (read_note,), scene.guard)
+    place = Path(agent.cwd)
+    (place / "card.txt").write_text("4111")
+    script.turns += [
+        [Call("Bash", "b1", {"command": "rm card.txt", "description": "delete"})],
+        [Call("Bash", "b2", {"command": "cat card.txt", "description": "read"})],
+        "done",
+    ]
+    contains(scene.play(agent).said, "done")
+    assert (place / "card.txt").exists()
+    contains(script.read["b1"], "not allowed")
+    assert "4111" not in script.read["b2"], script.read
+    equal(scene.decisions(), ["Bash deny", "Bash allow"])
+    equal(scene.outcomes(), ["Bash ok"])
+
+
+def built_in_result_kept_back(scene: Scene) -> None:
+    """A redaction that the CLI would not take ends the turn: the model never reads the result."""
+    script = Script([[Call("Bash", "b1", {"command": "echo 4111", "description": "x"})], "done"])
+    agent = scene.driver.agent(script, (read_note,), scene.guard)
+    with contextlib.suppress(Exception):
+        scene.play(agent)
+    equal(scene.outcomes(), ["Bash ok"])
+    assert "4111" not in json.dumps(script.read), script.read
+    equal(script.asked, 1)
+
+
 class Framework:
+    more = (built_in_tools, built_in_result_kept_back)
     prefix = PREFIX
     helper = "Agent"
 

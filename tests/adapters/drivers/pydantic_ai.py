@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pydantic_ai_notes as page
-from contract import Came, Script
+from contract import RAN, Call, Came, Scene, Script, contains, equal
 from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults
 from pydantic_ai.messages import (
     ModelResponse,
@@ -55,7 +55,27 @@ def model(script: Script) -> FunctionModel:
     return FunctionModel(whole, stream_function=streamed)
 
 
+def file_note(name: str) -> str:
+    """File a note, and be done."""
+    RAN.append(("file_note", name))
+    return f"filed {name}"
+
+
+def output_function(scene: Scene) -> None:
+    """A function that makes the output acts like a tool: the model reads why it may not run."""
+    script = Script(
+        [[Call("final_result", "c1", {"name": "a"})], [Call("final_result", "c2", {"name": "b"})]]
+    )
+    agent = govern(Agent(model(script), output_type=file_note), scene.guard)
+    contains(scene.play(agent).said, "filed b")
+    equal(RAN, [("file_note", "b")])
+    contains(script.read["c1"], "file_note", "not allowed")
+    equal(scene.decisions(), ["file_note deny", "file_note allow"])
+
+
 class Framework:
+    more = (output_function,)
+
     def agent(self, script: Any, tools: Any, guard: Any) -> Any:
         if guard is None:
             return Agent(model(script), tools=list(tools))
