@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -95,3 +96,68 @@ def test_a_file_that_holds_no_tools_is_told(tmp_path, capsys):
         (tmp_path / "x.json").write_text(text)
         assert run(["classify", "--tools", str(tmp_path / "x.json")]) == 2
         assert "is no list of tools" in capsys.readouterr().err
+
+
+SERVER = """
+from mcp.server.mcpserver import MCPServer
+server = MCPServer("s")
+@server.tool(description="Send an email")
+def send_email(to: str, body: str) -> str:
+    return to
+@server.tool(description="Odd")
+def frobnicate(x: str) -> str:
+    return x
+server.run("stdio")
+"""
+
+
+def test_the_tools_are_asked_of_an_mcp_server(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "server.py").write_text(SERVER)
+    command = [sys.executable, "server.py"]
+    assert run(["classify", "--mcp", "mail", "--pack", "payments", "--", *command]) == 1
+    told = capsys.readouterr().out
+    policies = policy.load({"remit.yaml": told})
+    assert {each.pattern for each in policies.tools} == {"mail.send_email", "mail.frobnicate"}
+    assert [each.value for each in policies.tool("mail.send_email").does] == ["send"]
+    assert "by_itself" in policies.constants
+    quoted = ", ".join(json.dumps(word) for word in command)
+    (tmp_path / "remit.toml").write_text(
+        f'[[mcp]]\nname = "mail"\ncommand = [{quoted}]\n'
+        '[[mcp]]\nname = "far"\nurl = "https://mcp.corp.example/mcp"\n'
+    )
+    assert run(["classify", "--mcp", "mail", "--no-rules", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in found] == ["mail.send_email", "mail.frobnicate"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "Say where the tools are"),
+        (["--mcp", "x", "--tools", "remit.toml"], "Say where the tools are"),
+        (["--tools", "remit.toml", "--", "serve"], "Say where the tools are"),
+        (["--mcp", "far"], "is reached at a URL"),
+        (["--mcp", "nobody"], "there is no MCP server 'nobody'"),
+        (["--mcp", "dead", "--", "false"], "could not be asked for its tools"),
+        (["--mcp", "Bad Name", "--", "false"], "write lower-case letters"),
+    ],
+)
+def test_a_server_that_cannot_be_asked_is_told(tmp_path, capsys, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "remit.toml").write_text(
+        '[[mcp]]\nname = "far"\nurl = "https://mcp.corp.example"\n'
+    )
+    assert run(["classify", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_client_of_this_person_may_have_the_server(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "server.py").write_text(SERVER)
+    entry = {"command": sys.executable, "args": [str(tmp_path / "server.py")]}
+    (tmp_path / ".mcp.json").write_text(json.dumps({"mcpServers": {"mail": entry}}))
+    assert run(["classify", "--mcp", "mail"]) == 1
+    assert "mail.send_email" in capsys.readouterr().out

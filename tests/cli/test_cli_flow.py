@@ -14,7 +14,7 @@ guard = Guard.open("remit.yaml")
 def pay(order: int, amount: int) -> str:
     return f"paid {amount} for {order}"
 
-with guard.session(agent="support-bot", user="ada", intent="ticket 12"):
+with guard.session(agent="support-bot", user="ada", intent="Refund 50 for order 7, 900 for 8"):
     print(pay(7, 50))
     try:
         pay(7, -1)
@@ -40,7 +40,7 @@ def test_from_init_to_a_verified_export(tmp_path):
     def remit(*arguments, code=0, where=tmp_path):
         return run("-m", "remit", *arguments, code=code, where=where)
 
-    remit("init", "--starter", "support-bot", "--person", "ada")
+    remit("init", "--starter", "support", "--person", "ada")
     remit("check")
     call = json.dumps({"order": 8, "amount": 900})
     remit("explain", "--agent", "support-bot", "--tool", "refunds.pay", "--args", call, code=5)

@@ -743,3 +743,40 @@ def test_what_credentials_bring_is_named_in_full():
         load(
             {"p.yaml": f"remit: 1\n{ISSUED}rules: [{{id: a, tools: t, roles: sra, effect: deny}}]"}
         )
+
+
+@pytest.mark.parametrize(
+    ("rules", "warned"),
+    [
+        ("- {id: a, tools: x, effect: allow, obligations: [{label: l}]}", True),
+        ("- {id: a, tools: x, agents: bot, effect: allow, obligations: [{label: l}]}", False),
+        ("- {id: a, tools: x, on: result, effect: allow, obligations: [{label: l}]}", False),
+        ("- {id: a, tools: x, effect: ask, obligations: [{label: l}]}", False),
+        ("- {id: a, tools: x, effect: allow}", False),
+        (
+            "- {id: a, tools: x, effect: allow, obligations: [{label: l}]}\n"
+            "  - {id: b, tools: '*', when: tool.declared, effect: allow}",
+            False,
+        ),
+        (
+            "- {id: a, tools: x, effect: allow, obligations: [{label: l}]}\n"
+            "  - {id: b, tools: '*', does: send, effect: allow}",
+            True,
+        ),
+        (
+            "- {id: a, tools: x, does: read, effect: allow, obligations: [{label: l}]}\n"
+            "  - {id: b, tools: 'y*', effect: allow}",
+            True,
+        ),
+        (
+            "- {id: a, tools: x, effect: allow, obligations: [{label: l}]}\n"
+            "  - {id: b, tools: '*', after: untrusted, effect: allow}",
+            True,
+        ),
+    ],
+)
+def test_an_allow_that_only_adds_an_obligation_is_warned_of(rules, warned):
+    tools = "tools: [{match: x, does: read}, {match: yy, does: send}]"
+    text = f"remit: 1\nagents: {{bot: {{}}}}\n{tools}\nrules:\n  {rules}\n"
+    found = [each.message for each in load({"remit.yaml": text}).warnings]
+    assert any("to every agent" in message for message in found) is warned, found

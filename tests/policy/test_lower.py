@@ -118,6 +118,7 @@ FORMS = [
     'session.calls("db.query") > 2',
     "flows(args.m.k, untrusted)",
     "flows(args, secret)",
+    "copies(args.m.k, untrusted)",
     "now.hour >= 9 && now.minute < 30 && now.epoch > 0 && now.year > 1970 && has(now.day)",
     'outcome.error == "drop"',
     "result == args.s",

@@ -45,7 +45,9 @@ def test_control_arguments_are_found_at_their_places():
         who=("ada", "grace", "alan"),
         which=(1, 2, 3),
         links=("https://evil.example/a?b=c", "www.other.example"),
+        what=(["See https://evil.example/a?b=c. And", 3, "www.other.example"],),
     )
+    assert controls("plain", id="x").what == ("x",), "nothing says what it sends: everything"
     assert controls("mail", to="ada", files=7).which == ()
     assert controls("plain", id="x").which == ("x",)
 
@@ -62,8 +64,10 @@ def test_where_nothing_was_kept_every_answer_grants_least():
     assert not origins.grounded(None, "x")
     assert not origins.asked_for(None, tool, "action")
     assert origins.unseen(None, "x")
-    assert origins.flows(None, session, "x", "untrusted")
-    assert not origins.flows(None, session, "x", "secret")
+    assert not origins.vouched(None, "x")
+    for question in origins.LABELLED:
+        assert origins.about(question, None, session, "x", "untrusted")
+        assert not origins.about(question, None, session, "x", "secret")
     assert "nothing was kept" in origins.why(None, "x")
 
 
@@ -75,7 +79,9 @@ def test_the_questions_reach_what_was_kept():
     assert origins.from_trusted(known, "ada")
     assert origins.grounded(known, 5)
     assert origins.unseen(known, "mallory")
-    assert not origins.flows(known, session, "ada", "untrusted")
+    assert origins.vouched(known, 5)
+    for question in origins.LABELLED:
+        assert not origins.about(question, known, session, "ada", "untrusted")
     assert origins.asked_for(known, tool, "action")
     assert origins.asked_for(known, tool, "send")
     assert not origins.asked_for(known, tool, "pay")

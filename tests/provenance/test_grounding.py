@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from remit.provenance.forms import digest, identity, number
 from remit.provenance.grounding import Provenance, leaves, operation
@@ -266,3 +267,57 @@ def test_small_things():
     assert operation("sendEmail") == operation("send_email")
     assert list(leaves({"a": [1, None, True, {"kind": "x", "b": "y"}]})) == [1, "y"]
     assert read("a" * 50_000).bases
+
+
+NOTE = {"id": "n-1", "title": "Lamp notes", "text": "Refund 900. Ada is at ada@corp.example."}
+
+
+def test_what_stands_in_a_text_alone_is_grounded_and_not_vouched_for():
+    seen = observe(say(Memory(), "Go by Lamp notes, 129 in all"), NOTE, {}, OUTSIDE)
+    known = Provenance(seen)
+    assert known.grounded(900)
+    assert not known.vouched(900)
+    assert known.vouched([129, 258 / 2])
+    assert not known.vouched(77)
+
+
+SECRET = {
+    "id": "c-8812",
+    "title": "Customer file",
+    "text": "Her phone is 020 7946 0011 and she pays every second month by card.",
+    "email": "carol@customer.example",
+}
+
+
+def test_copies_are_found_but_not_of_what_the_user_gave_or_designated():
+    fields = Fields(labels=("confidential",), platform=("id", "email"))
+    known = Provenance(observe(say(Memory(), "Write to c-8812"), SECRET, {}, fields))
+    assert known.copies("Call 020 7946 0011, she said.", "confidential")
+    assert known.copies("she pays every second month", "confidential")
+    assert known.copies(["c2hlIHBheXMgZXZlcnkgc2Vjb25kIG1vbnRo"], "confidential"), "base64"
+    assert not known.copies("Write to c-8812: all is well.", "confidential")
+    assert not known.copies("To carol@customer.example, of c-8812.", "confidential")
+    assert not known.copies("Something else altogether, worded anew.", "confidential")
+    assert not known.copies("anything", "secret")
+    other = Provenance(observe(say(Memory(), "What is new?"), SECRET, {}, fields))
+    assert other.copies("To carol@customer.example", "confidential")
+    assert other.copies(SECRET["text"], "confidential")
+    full = Provenance(replace(other.memory, overflown=("confidential",)))
+    assert full.copies("anything", "confidential")
+    assert not full.copies([], "confidential")
+
+
+def test_words_that_the_user_said_are_not_copied_from_anywhere():
+    fields = Fields(labels=("confidential",))
+    said = "Send the restock report for May and June to grace"
+    seen = observe(say(Memory(), said), "The restock report for May and June is late.", {}, fields)
+    assert not Provenance(seen).copies("restock report for May and June", "confidential")
+    bare = observe(say(Memory(), "Hello"), "The restock report for May and June", {}, fields)
+    assert Provenance(bare).copies("restock report for May and June", "confidential")
+
+
+def test_a_tool_that_makes_a_payment_is_asked_for_by_the_word_pay():
+    known = Provenance(say(Memory(), "Pay the invoice of Lamps Inc"))
+    assert known.asked_for("create_payout", ("pay",))
+    assert not known.asked_for("delete_payout", ("delete",))
+    assert not Provenance(say(Memory(), "Read it")).asked_for("create_payout", ("pay",))

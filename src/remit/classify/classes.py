@@ -15,8 +15,10 @@ ORDER = ("read", "write", "send", "execute", "pay", "delete", "admin")
 
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _TELLS_OTHERS = re.compile(
-    r"\b(?:also |will |and )*(?:sends?|emails?|mails?|notif(?:y|ies)|invites?|messages?|posts?)\b"
-    r"[^.]{0,60}\b(?:to|them|participants?|recipients?|users?|members?|attendees|everyone|email)\b",
+    r"\b(?:also |will |and )*(?:sends?|sent|emails?|emailed|mails?|mailed|notif(?:y|ies|ied)|"
+    r"invites?|invited|messages?|posts?|posted)\b"
+    r"[^.]{0,60}\b(?:to|them|participants?|recipients?|users?|members?|attendees|everyone|email|"
+    r"requesters?|customers?|subscribers?|followers?|assignees?|authors?|owners?)\b",
     re.IGNORECASE,
 )
 _CHANGES = re.compile(

@@ -52,7 +52,9 @@ PRIVATE = listed(
     "email emails mail mails message messages inbox file files document documents drive "
     "transaction transactions account profile user customer customers contact contacts calendar "
     "event events password secret secrets key keys balance iban order orders invoice patient "
-    "salary employee note notes memory record records database table"
+    "salary payroll employee employees note notes memory record records database table vendor "
+    "vendors supplier suppliers invoices payment payments accounts bank lead leads candidate "
+    "candidates"
 )
 MESSAGES = listed(
     "email emails mail mails message messages inbox post posts comment comments review reviews "
@@ -98,7 +100,7 @@ ACCESS = listed(
 WHEN = listed("date time day start end start_time end_time due deadline until when at timestamp")
 PAYLOAD = listed(
     "body content text message subject title description comment note summary html markdown "
-    "caption reason memo details data value query"
+    "caption reason memo details data value query reference currency language locale format"
 )
 EGRESS = listed("url urls uri link links endpoint webhook host hostname domain website site")
 

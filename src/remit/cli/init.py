@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import getpass
 import re
-from importlib import resources
 from pathlib import Path
 
 import click
 
-from remit.cli import rendering
+from remit.cli import packs, rendering
 from remit.cli.app import json_option
 from remit.errors import ConfigError
 
-STARTERS = ("coding-agent", "data-analyst", "support-bot")
+STARTERS = packs.PACKS
 _EXAMPLE_PERSON = re.compile(r"\bada\b")
 _PLAIN_NAME = re.compile(r"(?!(?:yes|no|on|off|true|false|null|y|n)$)[a-z][a-z0-9_-]*")
 """A name that needs no quotes in YAML, whichever reader it is."""
 
 
 def starter(name: str, person: str) -> str:
-    """The text of a starter policy, with ``person`` in place of its example person."""
-    text = (resources.files("remit") / "starters" / f"{name}.yaml").read_text(encoding="utf-8")
-    return _EXAMPLE_PERSON.sub(person, text)
+    """The text of a starter policy: a pack, and an example of what is declared beside it.
+
+    Args:
+        name: of the pack.
+        person: in place of its example person.
+    """
+    return _EXAMPLE_PERSON.sub(person, packs.starter(name))
 
 
 @click.command()

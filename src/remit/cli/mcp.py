@@ -24,6 +24,7 @@ from remit.cli.mcp_install import (
 )
 from remit.cli.mcp_servers import ServerAnswer, ServerCommand, ask, origin_of
 from remit.cli.workspace import policy_option
+from remit.config import CONFIG_FILE, read_config, secret
 from remit.errors import ConfigError, InvalidArgument
 from remit.gateway.lockfile import LOCK_FILE, LockFile
 from remit.guard.opening import beside
@@ -133,6 +134,34 @@ def _one(name: str | None, command: tuple[str, ...]) -> dict[str, ServerCommand]
     if not SERVER_NAME.fullmatch(name):
         raise ConfigError(f"--name {name}: write lower-case letters, digits, - and _")
     return {name: ServerCommand(name=name, command=command)}
+
+
+def configured(name: str, command: Sequence[str] = ()) -> ServerCommand:
+    """The server of that name: a command that is given, one of ``remit.toml``, or of a client's.
+
+    Raises:
+        ConfigError: there is none, or it is not started by a command.
+    """
+    if command:
+        return _one(name, tuple(command))[name]
+    settings = read_config(Path(CONFIG_FILE)).mcp if Path(CONFIG_FILE).exists() else ()
+    for each in settings:
+        if each.name == name:
+            if not each.command:
+                raise ConfigError(
+                    f"{CONFIG_FILE}: {name} is reached at a URL; save its answer to tools/list and "
+                    "give the file with --tools"
+                )
+            env = {**each.env, **{key: secret(of) or "" for key, of in each.secret_env.items()}}
+            return ServerCommand(name=name, command=each.command, env=env, cwd=each.cwd)
+    known = _servers(())
+    if name not in known:
+        found = sorted({*known, *(each.name for each in settings)})
+        raise ConfigError(
+            f"there is no MCP server {name!r} in {CONFIG_FILE} or in a client; there are: "
+            f"{', '.join(found) or 'none'}. Or name how it is started: --mcp {name} -- COMMAND"
+        )
+    return known[name]
 
 
 def _servers(clients: Sequence[str]) -> dict[str, ServerCommand]:

@@ -33,7 +33,7 @@ from remit.policy.catalogue import Tool
 from remit.policy.dialects import in_dialect
 from remit.policy.evaluate import value_of
 from remit.policy.lower import lower
-from remit.policy.origins import ORIGINS, controls_of
+from remit.policy.origins import LABELLED, ORIGINS, controls_of
 from remit.policy.python import Bindings
 from remit.policy.rules import Condition, Rule
 from remit.policy.ruling import FailedRule, Setting
@@ -195,7 +195,7 @@ class _Writer:
         for found in (rule.condition.mentions for rule in rules if rule.condition):
             needed |= found.variables
             needed |= {"resolved"} if "path" in found.readers else set()
-            needed |= {"session"} if "flows" in found.readers else set()
+            needed |= set() if found.readers.isdisjoint(LABELLED) else {"session"}
             needed |= {"tool"} if "asked_for" in found.readers else set()
             needed |= {"provenance"} if not found.readers.isdisjoint(ORIGINS) else set()
         statements = [code.put(name, read) for name, read in sources.items() if name in needed]

@@ -284,9 +284,9 @@ class _Evaluator:
             kind = label_name(node.arguments[0]) or ""
             return origins.asked_for(scope.provenance, scope.tool, kind)
         value = self.value(node.arguments[0], 0, elements)
-        if node.name == "flows":
+        if node.name in origins.LABELLED:
             label = label_name(node.arguments[1]) or ""
-            return origins.flows(scope.provenance, scope.session, value, label)
+            return origins.about(node.name, scope.provenance, scope.session, value, label)
         answer = origins.QUESTIONS[node.name](scope.provenance, value)
         if self._seen is not None and (why := origins.why(scope.provenance, value)):
             self._seen[f"where {node.arguments[0].text} is from"] = why

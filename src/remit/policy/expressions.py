@@ -446,9 +446,9 @@ def mentions(node: Node) -> Mentions:
     label_nodes = set()
     for part in walk(node):
         match part:
-            case FunctionCall(name="flows", arguments=[_, label]):
+            case FunctionCall(name="flows" | "copies" as name, arguments=[_, label]):
                 labels.add(label_name(label) or "*")
-                functions.add("flows")
+                functions.add(name)
                 label_nodes.add(label)
             case FunctionCall(name="asked_for", arguments=[kind]):
                 functions.add("asked_for")

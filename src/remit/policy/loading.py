@@ -20,7 +20,7 @@ from remit.policy.meaning import Surroundings, declared_labels, read_rules
 from remit.policy.metering import Meter
 from remit.policy.planning import Decider, Planner
 from remit.policy.policyset import PolicySet
-from remit.policy.reachability import find_impossible, find_unreachable
+from remit.policy.reachability import find_impossible, find_open_duties, find_unreachable
 from remit.policy.reading import ReadDocument, read
 from remit.policy.rules import Rule
 from remit.policy.spending import paced, read_limits, read_prices
@@ -219,6 +219,7 @@ class _Loading:
     ) -> None:
         fault, warning = self._placed(self._faults), self._placed(self._warnings)
         find_unreachable(rules, fault, warning)
+        find_open_duties(rules, warning)
         find_impossible(rules, catalogue, directory, fault, warning)
 
     def _placed(self, into: list[Fault]) -> Callable[[Rule, str, str], None]:

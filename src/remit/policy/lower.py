@@ -423,10 +423,10 @@ class _Lowering:
             kind = label_name(node.arguments[0]) or ""
             return self._call(origins.asked_for, known, self._bindings.variable("tool"), kind)
         value = self.plain(node.arguments[0])
-        if node.name == "flows":
+        if node.name in origins.LABELLED:
             label = label_name(node.arguments[1]) or ""
             session = self._bindings.variable("session")
-            return self._call(origins.flows, known, session, value, label)
+            return self._call(origins.about, node.name, known, session, value, label)
         return self._call(origins.QUESTIONS[node.name], known, value)
 
     def _read(self, node: FunctionCall) -> ast.expr:

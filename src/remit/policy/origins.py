@@ -16,7 +16,9 @@ from remit.model import AccessRequest, Session
 from remit.policy.catalogue import CONTROLS, Tool
 from remit.provenance.grounding import Provenance, leaves
 
-ORIGINS = ("flows", "from_user", "from_trusted", "grounded", "unseen", "asked_for")
+LABELLED = ("flows", "copies")
+"""Those of them that ask of a label."""
+ORIGINS = (*LABELLED, "from_user", "from_trusted", "grounded", "vouched", "unseen", "asked_for")
 """Functions that ask where something is from."""
 _LINK = re.compile(r"(?:https?://|www\.)[^\s<>()\[\]\"'`{}|\\^]+", re.IGNORECASE)
 KINDS = ("action", "read", "write", "send", "execute", "pay", "delete", "admin")
@@ -42,18 +44,23 @@ class Controls(Struct, frozen=True, kw_only=True):
     access: tuple[Any, ...] = ()
     links: tuple[str, ...] = ()
     """Web addresses in what the call sends: they lead its reader somewhere."""
+    what: tuple[Any, ...] = ()
+    """What the call sends; of a tool that does not say which arguments those are, all of them."""
 
 
 def controls_of(tool: Tool, request: AccessRequest) -> Controls:
     """The control arguments of a call. Of a tool that nobody declared, all decide who."""
     if not tool.declared:
-        return Controls(who=tuple(request.arguments.values()))
+        every = tuple(request.arguments.values())
+        return Controls(who=every, what=every)
     found = {
         kind: tuple(value for path in paths for value in at(request.arguments, path))
         for kind, paths in tool.controls.items()
     }
-    sent = (value for path in tool.sends_what for value in at(request.arguments, path))
-    return Controls(**found, links=tuple(link for value in sent for link in links(value)))
+    sent = tuple(value for path in tool.sends_what for value in at(request.arguments, path))
+    leading = tuple(link for value in sent for link in links(value))
+    what = sent if tool.sends_what else tuple(request.arguments.values())
+    return Controls(**found, links=leading, what=what)
 
 
 def at(arguments: Mapping[str, Any], path: str) -> Iterator[Any]:
@@ -85,11 +92,13 @@ def links(value: Any) -> Iterator[str]:
             yield from (match[0].rstrip(".,;:!?*_") for match in _LINK.finditer(leaf))
 
 
-def flows(known: Provenance | None, session: Session, value: Any, label: str) -> bool:
-    """Whether a value carries data with a label that the session has seen."""
+def about(name: str, known: Provenance | None, session: Session, value: Any, label: str) -> bool:
+    """The answer to ``flows`` or ``copies``."""
     if label not in session.labels:
         return False
-    return known is None or known.flows(value, label)
+    if known is None:
+        return True
+    return known.flows(value, label) if name == "flows" else known.copies(value, label)
 
 
 def from_user(known: Provenance | None, value: Any) -> bool:
@@ -105,6 +114,11 @@ def from_trusted(known: Provenance | None, value: Any) -> bool:
 def grounded(known: Provenance | None, value: Any) -> bool:
     """Whether every part of a value is trusted or computed from what is."""
     return known is not None and known.grounded(value)
+
+
+def vouched(known: Provenance | None, value: Any) -> bool:
+    """Whether every part of a value is grounded, and none of them in a text alone."""
+    return known is not None and known.vouched(value)
 
 
 def unseen(known: Provenance | None, value: Any) -> bool:
@@ -130,6 +144,7 @@ QUESTIONS: Mapping[str, Callable[[Provenance | None, Any], bool]] = {
     "from_user": from_user,
     "from_trusted": from_trusted,
     "grounded": grounded,
+    "vouched": vouched,
     "unseen": unseen,
 }
 """Questions about one value."""

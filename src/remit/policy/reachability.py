@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from remit.model import Does, Effect
+from remit.model import Does, Effect, Phase
 from remit.policy import patterns
 from remit.policy.catalogue import Catalogue
 from remit.policy.directory import Directory
@@ -118,3 +118,33 @@ def _contains(wide: tuple[str, ...] | None, narrow: tuple[str, ...] | None) -> b
 
 def _covers_classes(wide: tuple[Does, ...] | None, narrow: tuple[Does, ...] | None) -> bool:
     return wide is None or (narrow is not None and set(narrow) <= set(wide))
+
+
+def find_open_duties(rules: Sequence[Rule], warning: Found) -> None:
+    """Report each rule that seems to add no more than an obligation, and lets everybody in.
+
+    An allow that names nobody grants its tools to every agent, obligation or not. Where another
+    rule does that anyway, only the obligation is new.
+    """
+    grants = [rule for rule in rules if _grants_to_all(rule)]
+    for rule in grants:
+        if rule.duties and not any(_grants_anyway(other, rule) for other in grants):
+            warning(
+                rule,
+                "it allows its tools to every agent, whatever its obligation does",
+                "Add agents: or roles: of those who may; the obligation then goes with that.",
+            )
+
+
+def _grants_to_all(rule: Rule) -> bool:
+    selectors = {rule.agents, rule.roles, rule.teams, rule.users}
+    return rule.effect is Effect.ALLOW and rule.phase is Phase.CALL and selectors == {None}
+
+
+def _grants_anyway(other: Rule, rule: Rule) -> bool:
+    """Whether another rule allows what this one does, without an obligation."""
+    declared = other.condition is None or other.condition.node.text.strip() == "tool.declared"
+    if other.duties or other.after or not declared:
+        return False
+    wide = other.does is None or set(rule.does or Does) <= set(other.does)
+    return wide and all(any(patterns.covers(o, r) for o in other.tools) for r in rule.tools)

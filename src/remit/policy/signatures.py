@@ -14,7 +14,7 @@ from remit.inspection.words import KIND_OF
 from remit.policy.comparison import Pattern
 from remit.policy.expressions import MACROS, label_name
 from remit.policy.functions import READERS
-from remit.policy.origins import KINDS, ORIGINS
+from remit.policy.origins import KINDS, LABELLED, ORIGINS
 from remit.policy.syntax import Binary, Constant, FunctionCall, MethodCall, Node, Variable
 from remit.policy.tokens import ExpressionFault
 from remit.policy.types import (
@@ -212,8 +212,8 @@ class Calls:
 
     def origin(self, node: FunctionCall) -> Type:
         """A question about where a value is from, whose value has been checked already."""
-        if node.name == "flows":
-            return self._flows(node)
+        if node.name in LABELLED:
+            return self._labelled(node)
         if not self._count(node, node.name, len(node.arguments), 1, 1):
             return BOOL
         if node.name == "asked_for":
@@ -224,15 +224,15 @@ class Calls:
                 self._faults.at_node(kind, "this is no kind of action", hint)
         return BOOL
 
-    def _flows(self, node: FunctionCall) -> Type:
-        """``flows(value, label)``, whose value has been checked already."""
-        if not self._count(node, "flows", len(node.arguments), 2, 2):
+    def _labelled(self, node: FunctionCall) -> Type:
+        """``flows(value, label)`` and the like, whose value has been checked already."""
+        if not self._count(node, node.name, len(node.arguments), 2, 2):
             return BOOL
         label = node.arguments[1]
         name = label_name(label)
         if name is None:
             self._faults.at_node(
-                label, "a label is written as a name", "write flows(args, untrusted)"
+                label, "a label is written as a name", f"write {node.name}(args, untrusted)"
             )
         elif self._environment.labels is not None and name not in self._environment.labels:
             hint = suggestion(name, sorted(self._environment.labels))

@@ -94,7 +94,14 @@ VARIABLES: Mapping[str, Type] = MappingProxyType(
         "budget": record({"remaining": (STRING, NUMBER)}),
         "tool": record(name=STRING, does=STRINGS, declared=BOOL),
         "controls": record(
-            who=LIST, where=LIST, which=LIST, amount=LIST, when=LIST, access=LIST, links=STRINGS
+            who=LIST,
+            where=LIST,
+            which=LIST,
+            amount=LIST,
+            when=LIST,
+            access=LIST,
+            links=STRINGS,
+            what=LIST,
         ),
         "context": MAP,
         "findings": Type("list", _FINDING),

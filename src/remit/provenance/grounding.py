@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from remit.provenance import derivation, lexicon, request, wide
 from remit.provenance.digests import holds, meets
-from remit.provenance.forms import MAX_WORDS, decimal, digest, identity, leaf_form, words
+from remit.provenance.forms import MAX_WORDS, chunks, decimal, digest, identity, leaf_form, words
 from remit.provenance.lexicon import listed
 from remit.provenance.memory import Memory, Thing
 from remit.provenance.moments import instant
@@ -75,6 +76,23 @@ class Provenance:
             for leaf in leaves(value)
         )
 
+    def vouched(self, value: Any) -> bool:
+        """Whether every part is from trusted data or computed from it, not from texts alone.
+
+        As ``grounded``, but a number or a date in a text that the user pointed at does not count:
+        whoever wrote that text would decide.
+        """
+        bare = self._bare
+        return all(
+            self._user_gave(leaf) or self._is_trusted(leaf) or bare._is_derived(leaf)
+            for leaf in leaves(value)
+        )
+
+    @cached_property
+    def _bare(self) -> Provenance:
+        """The same without what stands in texts that the user pointed at."""
+        return Provenance(replace(self.memory, pointed=()))
+
     def unseen(self, value: Any) -> bool:
         """Whether some part of a value came from nowhere: not from the user, nor any result."""
         return any(
@@ -100,6 +118,33 @@ class Provenance:
         if label in self.memory.overflown and label != "untrusted":
             return bool(parts)
         return any(not self._is_trusted(leaf) and not self._is_derived(leaf) for leaf in parts)
+
+    def copies(self, value: Any, label: str) -> bool:
+        """Whether a part repeats something seen in data with a label, of which the user knows not.
+
+        Words in a row or an identifier; what the user gave or designated does not count, and what
+        the model words anew is not seen.
+        """
+        parts = [leaf for leaf in leaves(value) if not self._user_gave(leaf)]
+        if label in self.memory.overflown:
+            return bool(parts)
+        runs = self.memory.seen.get(label, ())
+        return any(
+            meets(runs, self._foreign(reading))
+            for leaf in parts
+            for reading in wide.readings(leaf if isinstance(leaf, str) else decimal(leaf) or "")
+        )
+
+    def _foreign(self, text: str) -> set[int]:
+        """The traces of a text without those of what the user gave or designated."""
+        for piece in chunks(text):
+            if not piece.isalpha() and self._user_gave(piece):
+                text = text.replace(piece, "\n")
+        return wide.traces(text) - self._own_traces
+
+    @cached_property
+    def _own_traces(self) -> set[int]:
+        return {trace for words in self.memory.said for trace in wide.traces(words)}
 
     def why(self, value: Any) -> str:
         """Where each part of a value is from, in words, for people."""
@@ -225,6 +270,9 @@ class Provenance:
             nouns = lexicon.things(("payment",))
         families = lexicon.VERBS.get(verb, frozenset()) - {"read"}
         families |= frozenset(each for kind in does for each in _KINDS[kind] if not verb)
+        if "pay" in does and "create" in families:
+            # To make or schedule a payment is to pay.
+            families |= {"pay"}
         if set(does) <= {"read"}:
             return "reading needs no request"
         if lexicon.VERBS.get(verb) == frozenset({"read"}):

@@ -16,8 +16,8 @@ def listed(text: str) -> frozenset[str]:
 
 
 _FAMILIES = {
-    "send": "send email e-mail mail forward reply respond message text dm notify inform tell "
-    "invite share post publish tweet announce contact write submit deliver ping call "
+    "send": "send email e-mail mail forward reply respond answer message text dm notify inform "
+    "tell invite share post publish tweet announce contact write submit deliver ping call "
     "introduce remind broadcast relay transmit upload cc",
     "create": "create make add book schedule set plan write draft save register open reserve order "
     "prepare generate record store put insert note append organize organise arrange "
