@@ -137,6 +137,16 @@ async def test_an_approved_request_is_sent_once(tmp_path: Path) -> None:
         assert len(here.outside.seen) == 1
 
 
+async def test_what_authenticates_a_connection_does_not_pass(tmp_path: Path) -> None:
+    """Connections to servers are shared: the next agent would be taken for the last one."""
+    async with world(tmp_path) as here, aiohttp.ClientSession() as client:
+        for scheme in ("NTLM", "negotiate"):
+            shown = {"Authorization": f"{scheme} TlRMTVNTUAAB"}
+            async with client.get(plain(here, "/x"), proxy=here.url, headers=shown) as answer:
+                assert (await answer.json())["code"] == "connection-authentication"
+        assert here.outside.connections == 0
+
+
 @pytest.mark.parametrize("why", ["stopped", "revoked", "ended"])
 async def test_an_open_tunnel_does_not_outlive_its_right(why: str, tmp_path: Path) -> None:
     async with world(tmp_path) as here:

@@ -40,11 +40,12 @@ from remit.guard.authority import Proposed
 from remit.guard.calls import Granted
 from remit.guard.enforcement import Enforcement
 from remit.guard.steps import run_async
-from remit.model import Action, Outcome
+from remit.model import AccessRequest, Action, Outcome
 from remit.protocols.http_connect import ConnectRequest
+from remit.storage import Snapshot
 from remit.switch import covering
 
-_WATCH = 2.0
+_WATCH = 5.0
 """Seconds between two looks whether an open tunnel may go on."""
 _HANDSHAKE = 10.0
 _log = logging.getLogger("remit.egress")
@@ -290,15 +291,20 @@ class ForwardProxy:
         while True:
             await asyncio.sleep(_WATCH)
             try:
-                session = await self._parts.read(lambda view: view.session(request.session))
-                stop = await self._parts.read(lambda view: covering(view, request))
+                open_still = await self._parts.read(lambda view: _may_go_on(view, request))
                 good = await self._callers.alive(asked.authorization)
             except RemitError:
                 tunnel.cut("Remit cannot tell whether it may go on")
                 return
-            if session is None or session.ended_at is not None or stop is not None or not good:
+            if not open_still or not good:
                 tunnel.cut("its session has ended, it was stopped, or its key was revoked")
                 return
+
+
+def _may_go_on(view: Snapshot, request: AccessRequest) -> bool:
+    """Whether the session of a tunnel is open, and nobody stopped it."""
+    session = view.session(request.session)
+    return session is not None and session.ended_at is None and covering(view, request) is None
 
 
 class _Handshaken(asyncio.Protocol):
@@ -343,7 +349,13 @@ def _outcome(end: TunnelEnd) -> Outcome:
         return Outcome(status="not-run", error=told)
     if end.problem is not None:
         return Outcome(status="not-run", error=f"nothing was passed on: {end.problem}")
-    result = {"sent": end.sent, "received": end.received, "server_name": end.server_name or ""}
+    result: dict[str, Any] = {
+        "sent": end.sent,
+        "received": end.received,
+        "server_name": end.server_name or "",
+    }
+    if end.hidden:
+        result["hidden"] = True
     if end.cut is not None:
-        return Outcome(status="ok", result={**result, "cut": end.cut})
+        result["cut"] = end.cut
     return Outcome(status="ok", result=result)

@@ -7,6 +7,7 @@ nowhere.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -103,7 +104,7 @@ class ForwardExchanges:
         pairs = _pairs(request)
         shown = inside.authorization if inside else tuple(_values(pairs, "proxy-authorization"))
         caller = await self._callers.caller(shown, _value(pairs, "traceparent"))
-        read_headers(pairs)  # what is odd about them is refused before the body is read
+        _plain_headers(pairs)  # what is odd about them is refused before the body is read
         origin, target = _place(request, pairs, inside)
         body = b""
         if request.can_read_body:
@@ -210,7 +211,8 @@ class ForwardExchanges:
             answer.headers["Content-Length"] = length
         await answer.prepare(request)
         async for piece in response.content.iter_chunked(_PIECE):
-            await answer.write(piece)
+            async with asyncio.timeout(self._config.silence):  # a client that reads nothing
+                await answer.write(piece)
         await answer.write_eof()
         return answer
 
@@ -250,6 +252,24 @@ class ForwardExchanges:
 
     async def _settle(self, granted: Granted, outcome: Outcome) -> Settled:
         return await run_async(self._enforcement.settle(granted, timed(granted, outcome)))
+
+
+def _plain_headers(pairs: list[tuple[str, str]]) -> None:
+    """Refuse headers that servers read differently, and what speaks of a connection as a whole.
+
+    Connections to servers are shared by all agents: one that a server takes for somebody's (NTLM,
+    Negotiate; RFC 4559) would be theirs for the next agent, too.
+
+    Raises:
+        HttpFault: there is one.
+    """
+    read_headers(pairs)
+    scheme = (_value(pairs, "authorization") or "").partition(" ")[0].lower()
+    if scheme in ("ntlm", "negotiate"):
+        raise HttpFault(
+            "connection-authentication",
+            "NTLM and Negotiate authenticate a whole connection, and are not let through.",
+        )
 
 
 def _place(

@@ -43,7 +43,11 @@ async def first_byte(transport: asyncio.Transport, patience: float) -> bytes:
     """
     original = transport.get_extra_info("socket")
     loop = asyncio.get_running_loop()
-    with socket.fromfd(original.fileno(), original.family, socket.SOCK_STREAM) as looking:
+    try:
+        looking = socket.fromfd(original.fileno(), original.family, socket.SOCK_STREAM)
+    except OSError:
+        return b""
+    with looking:
         arrived = loop.create_future()
         loop.add_reader(looking.fileno(), _arrived, arrived)
         try:

@@ -27,6 +27,9 @@ class TunnelEnd(Struct, frozen=True, kw_only=True):
     """Bytes from the client."""
     received: int
     server_name: str | None
+    hidden: bool = False
+    """Whether its first message carried an encrypted one (ECH): browsers always send something
+    there, and the name in the clear was the right one all the same."""
     plain: bytes | None = None
     """What the client sent, which is HTTP without TLS; its end is still open."""
     problem: str | None = None
@@ -192,6 +195,7 @@ class Tunnel:
             sent=self.client.count,
             received=self.server.count,
             server_name=None if self._hello is None else self._hello.server_name,
+            hidden=self._hello is not None and self._hello.hidden,
             plain=plain,
             problem=problem,
             cut=self._cut,
@@ -204,11 +208,6 @@ def _check(hello: ClientHello, host: str) -> None:
     Raises:
         InvalidRequest: it does, or might.
     """
-    if hello.hidden:
-        raise InvalidRequest(
-            "TLS with an encrypted first message (ECH) does not show whom it asks for; "
-            "switch that off in the client"
-        )
     if hello.server_name is None:
         if _is_address(host):
             return
