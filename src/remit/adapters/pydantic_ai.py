@@ -52,11 +52,11 @@ class RemitCapability(_AbstractCapability):  # type: ignore[misc]
         if not output_context.has_function or ctx.partial_output:
             return await handler(output)
         tool = output_context.function_name or getattr(output_context.tool_call, "tool_name", "")
-        whole = isinstance(output, dict)
+        only = None if isinstance(output, dict) else _only_argument(output_context)
         came = await self._seam.around_async(
             tool or "final_result",
-            output if whole else {"output": output},
-            lambda args: handler(args if whole else args["output"]),
+            output if only is None else {only: output},
+            lambda args: handler(args if only is None else args[only]),
         )
         if isinstance(came, Stopped):
             raise _ai.ModelRetry(came.text)
@@ -104,6 +104,13 @@ class _AiAgents(Walk):
         schema = tool.function_schema
         self.inside(schema.function)
         schema.function = tripwired(schema.function, tool.name)
+
+
+def _only_argument(output_context: Any) -> str:
+    """What a function with one parameter calls it: its value comes without the name."""
+    schema = getattr(output_context.tool_def, "parameters_json_schema", None) or {}
+    named = list(schema.get("properties") or ())
+    return named[0] if len(named) == 1 else "output"
 
 
 def _can_wait(ctx: Any) -> bool:
