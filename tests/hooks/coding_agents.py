@@ -30,7 +30,7 @@ NPM = NODE.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 IN_CI = ("codex", "gemini")
 """Those that CI runs: the one that fails open in most ways, and the one that is small."""
 _INSTALLING = 600
-_RUNNING = 60
+_RUNNING = 150
 """Seconds."""
 
 

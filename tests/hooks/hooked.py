@@ -103,20 +103,11 @@ class Claude:
         return {**common, "hook_event_name": event}
 
 
-class HookServer:
-    """A real ``remit serve`` with the shipped packs."""
+class RunningServe:
+    """A real ``remit serve`` in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = policy_in(folder)
-        self.socket = folder / "remit.sock"
-        rule = f'uid = {os.getuid()}\nprincipal = "hooks"\nkind = "service"\n'
-        (folder / "remit.toml").write_text(
-            '[server]\nlisten = ["127.0.0.1:0"]\ndrain = "1s"\n[policy]\npath = "."\n'
-            f'[[identity.peers]]\n{rule}rights = ["agent"]\nagents = ["coder"]\n'
-        )
-        self.key_file = folder / "coder.key"
-        added = self._remit("agents", "add", "coder", "--json")
-        self.key_file.write_text(json.loads(added)["key"])
+        self.folder = folder
         self.url = ""
         self.start()
 
@@ -139,6 +130,23 @@ class HookServer:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(30) == 0, (self.folder / "server.log").read_text()
+
+
+class HookServer(RunningServe):
+    """A real ``remit serve`` with the shipped packs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = policy_in(folder)
+        self.socket = folder / "remit.sock"
+        rule = f'uid = {os.getuid()}\nprincipal = "hooks"\nkind = "service"\n'
+        (folder / "remit.toml").write_text(
+            '[server]\nlisten = ["127.0.0.1:0"]\ndrain = "1s"\n[policy]\npath = "."\n'
+            f'[[identity.peers]]\n{rule}rights = ["agent"]\nagents = ["coder"]\n'
+        )
+        self.key_file = folder / "coder.key"
+        added = self._remit("agents", "add", "coder", "--json")
+        self.key_file.write_text(json.loads(added)["key"])
+        super().__init__(self.folder)
 
     def _remit(self, *arguments: str) -> str:
         return subprocess.check_output([str(REMIT), *arguments], cwd=self.folder, text=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from coding_agents import AGENTS, IN_CI, CodingAgent
+from hooked import hook_server
 
 from remit.audit.record import parse_record
 from remit.hooks.answers import EVENTS
@@ -132,6 +133,18 @@ def test_no_server_no_tool(agent: CodingAgent, tmp_path: Path) -> None:
     ran = agent.run(home, tmp_path / "work", [agent.shell("touch ran")])
     assert not ran.did("ran"), ran.output
     assert any("does not answer" in told for told in ran.told)
+
+
+@EVERY
+def test_a_server_decides(agent: CodingAgent, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with hook_server(tmp_path / "s") as server:
+        install(home, agent, "--connect", f"unix://{server.socket}")
+        calls = [agent.shell("touch allowed"), agent.shell("touch forced && git push --force")]
+        ran = agent.run(home, tmp_path / "work", calls)
+    assert ran.did("allowed"), ran.output
+    assert not ran.did("forced")
+    assert any("force-push" in told for told in ran.told)
 
 
 RESULTS = """

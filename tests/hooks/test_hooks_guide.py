@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from coding_agents import installed
-from hooked import REMIT, Claude, HookServer, policy_in
+from hooked import REMIT, Claude, HookServer, RunningServe, policy_in
 
 from remit.hooks.hosts import HOSTS
 
@@ -63,6 +63,14 @@ def test_start(tmp_path: Path) -> None:
     claude = Claude(tmp_path / "work", "--policy", str(tmp_path / ".remit"))
     claude.options = ("--agent", "coder", "--policy", str(tmp_path / ".remit"))
     assert "waits for approval" in claude.command("npm publish")
+    with (tmp_path / ".remit" / "remit.toml").open("a") as settings:
+        settings.write("[server]\nlisten = []\n")
+    server = RunningServe(tmp_path / ".remit")
+    socket = f"unix://{tmp_path}/.remit/remit.sock"
+    asked = Claude(tmp_path / "work", "--connect", socket)
+    asked.options = ("--agent", "coder", "--connect", socket)
+    assert asked.command("echo hello") == ""
+    server.stop()
     approvals = look.splitlines()[1]
     assert "shell.run" in shell(tmp_path, approvals).stdout
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,18 @@ agents:
   {agent}: {{}}
 people:
   {user}: {{}}
+"""
+_SERVER = """\
+# For `remit serve` in this folder: while it runs, the hooks ask it, over its socket.
+[policy]
+path = "."
+
+[[identity.peers]]
+uid = {uid}
+principal = "coding-agents"
+kind = "service"
+rights = ["agent"]
+agents = ["{agent}"]
 """
 _PROBE_TIME = 30.0
 
@@ -210,6 +223,8 @@ def _begin(folder: Path, agent: str, user: str) -> None:
         text = (resources.files("remit") / "packs" / pack).read_text(encoding="utf-8")
         (folder / pack).write_text(text, encoding="utf-8")
     (folder / "remit.yaml").write_text(_OWN.format(agent=agent, user=user), encoding="utf-8")
+    settings = _SERVER.format(uid=os.getuid(), agent=agent)
+    (folder / CONFIG_FILE).write_text(settings, encoding="utf-8")
 
 
 def _tell(files: Sequence[HookFile], as_json: bool) -> int:
