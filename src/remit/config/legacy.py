@@ -22,6 +22,8 @@ from remit.model import Does
 HeaderName: TypeAlias = Annotated[str, Meta(pattern="^[A-Za-z0-9-]{1,64}$")]
 ServerPath: TypeAlias = Annotated[str, Meta(pattern="^/[!-~]*$", max_length=1024)]
 _AUTHORITY = re.compile(r"[A-Za-z0-9_.-]{1,253}(?::[0-9]{1,5})?")
+_LONGEST = 540.0
+"""Seconds that a request may take: what is admitted has to be settled within ten minutes."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _OURS = frozenset({"authorization", "proxy-authorization", "x-api-key"})
 """Where agents show their Remit credential."""
@@ -140,8 +142,8 @@ class LegacyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if name.lower() in _FRAMING | _OURS or name.lower().startswith("x-remit-"):
                 raise ValueError(f"{name!r} is Remit's own: it is neither shown nor passed on")
         for name, value in (("timeout", self.timeout), ("connect", self.connect)):
-            if not 0.05 <= value <= 3600:
-                raise ValueError(f"{name} must be between 50ms and 1h")
+            if not 0.05 <= value <= _LONGEST:
+                raise ValueError(f"{name} must be between 50ms and 9m")
         if not 0 <= self.hold <= 3600:
             raise ValueError("hold must be between 0s and 1h")
         for name, size in (("max_body", self.max_body), ("max_answer", self.max_answer)):
