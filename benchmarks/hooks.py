@@ -24,7 +24,8 @@ from benchmarks.serving import AGENT, ServerProcess, prepare
 from remit.hooks.installing import HookCommand
 
 RUNS = int(os.environ.get("REMIT_BENCH_RUNS", "40"))
-REMIT = Path(sys.executable).with_name("remit")
+REMIT = (sys.executable, "-I", str(Path(sys.executable).with_name("remit")))
+"""As `remit hooks install` writes it."""
 _PACKS = ("coding-agent.yaml", "coding-agent-hooks.yaml")
 _OWN = f"remit: 1\nagents: {{{AGENT}: {{}}}}\npeople: {{ada: {{}}}}\n"
 
@@ -76,8 +77,8 @@ Sample = tuple[float, float]
 def _timed(folder: Path, url: str) -> dict[str, list[Sample]]:
     """Samples of each, in turn."""
     options = ("--agent", AGENT, "--connect", url, "--key-file", str(folder / "key"))
-    whole = HookCommand(program=(str(REMIT),), options=options)
-    plain = [str(REMIT), "hook", "claude-code", "--event"]
+    whole = HookCommand(program=REMIT, options=options)
+    plain = [*REMIT, "hook", "claude-code", "--event"]
     spent: dict[str, list[Sample]] = {"floor": [], "before": [], "after": [], "shell": []}
     for number in range(RUNS + 3):
         asked = _question(folder, number, "PreToolUse", {})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,7 +131,7 @@ def test_a_program_that_is_gone_still_refuses_and_one_that_lets_through_is_seen(
     path.write_text(whole.replace(str(REMIT), "/nowhere/remit"))
     [problem] = state(remit, tmp_path, host, 1)["problems"]
     assert "is remit still where it was" in problem
-    path.write_text(whole.replace(str(REMIT), "echo '{}' ;: "))
+    path.write_text(whole.replace(f"{sys.executable} -I {REMIT}", "echo '{}' ;: "))
     assert "did not refuse" in state(remit, tmp_path, host, 1)["problems"][0]
 
 
@@ -169,9 +171,37 @@ def test_what_cannot_be_installed_says_why(remit: Run, tmp_path: Path) -> None:
     assert not (tmp_path / ".claude" / "settings.json").exists()
 
 
+def test_a_module_of_the_agents_folder_is_not_loaded(remit: Run, tmp_path: Path) -> None:
+    host = host_of("gemini")
+    path = given(tmp_path, host)
+    remit(tmp_path, "install", host.name, "--user", "ada")
+    hook = json.loads(path.read_text())["hooks"]["BeforeTool"][0]["hooks"][0]["command"]
+    work = tmp_path / "work"
+    (work / "remit").mkdir(parents=True)
+    (work / "remit" / "__init__.py").write_text("print('{}')\nraise SystemExit(0)\n")
+    for environment in ({}, {"PYTHONPATH": str(work), "PYTHONSTARTUP": str(work / "x.py")}):
+        done = subprocess.run(
+            ["/bin/sh", "-c", hook],
+            input=b"?",
+            capture_output=True,
+            cwd=work,
+            env={**os.environ, **environment},
+        )
+        assert json.loads(done.stdout)["decision"] == "deny"
+    # Without the isolation it is.
+    done = subprocess.run(
+        ["/bin/sh", "-c", hook.replace(" -I ", " ")],
+        input=b"?",
+        capture_output=True,
+        cwd=work,
+        env={**os.environ, "PYTHONPATH": str(work)},
+    )
+    assert json.loads(done.stdout) == {}
+
+
 def test_the_first_install_makes_a_policy_that_is_good(remit: Run, tmp_path: Path) -> None:
     (tmp_path / ".claude").mkdir()
-    remit(tmp_path, "install", "--user", "ada")
+    remit(tmp_path, "install", "--user", "no")
     folder = tmp_path / ".remit"
     names = sorted(each.name for each in folder.glob("*.yaml"))
     assert names == ["coding-agent-hooks.yaml", "coding-agent.yaml", "remit.yaml"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -185,8 +184,10 @@ def _parse(text: str) -> Any:
 
 def _remit() -> tuple[str, ...]:
     beside_python = Path(sys.executable).with_name("remit")
-    program = str(beside_python) if beside_python.is_file() else shutil.which("remit")
-    return (program,) if program else (sys.executable, "-I", "-m", "remit")
+    # Isolated (-I): the hook starts in the agent's folder, whose files must not become its modules.
+    if beside_python.is_file():
+        return (sys.executable, "-I", str(beside_python))
+    return (sys.executable, "-I", "-m", "remit")
 
 
 def _checked(url: str) -> str:
@@ -222,7 +223,9 @@ def _begin(folder: Path, agent: str, user: str) -> None:
     for pack in PACKS:
         text = (resources.files("remit") / "packs" / pack).read_text(encoding="utf-8")
         (folder / pack).write_text(text, encoding="utf-8")
-    (folder / "remit.yaml").write_text(_OWN.format(agent=agent, user=user), encoding="utf-8")
+    (folder / "remit.yaml").write_text(
+        _OWN.format(agent=json.dumps(agent), user=json.dumps(user)), encoding="utf-8"
+    )
     settings = _SERVER.format(uid=os.getuid(), agent=agent)
     (folder / CONFIG_FILE).write_text(settings, encoding="utf-8")
 
