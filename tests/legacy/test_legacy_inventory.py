@@ -110,6 +110,19 @@ def test_without_a_key_an_approval_still_sends_one_order(world: LegacyWorld, app
     assert app.orders() == [(1, 2)]
 
 
+def test_a_key_counts_though_the_same_order_was_asked_for_without_one(
+    world: LegacyWorld, app: InventoryApp
+):
+    bot = world.agent("purchasing-bot")
+    status = bot.order().json()["status_url"]
+    assert bot.order("order-6").json()["status_url"] == status
+    world.vote()
+    assert bot("GET", status).status_code == 201
+    assert bot.order("order-6").status_code == 201
+    assert app.orders() == [(1, 2)]
+    assert world.pending() == 0
+
+
 def test_a_status_never_asks_a_second_time(world: LegacyWorld, app: InventoryApp):
     bot = world.agent("purchasing-bot")
     status = bot.order().json()["status_url"]
@@ -175,6 +188,16 @@ def test_budgets_count_orders(tmp_path: Path, app: InventoryApp):
         bot = world.agent("purchasing-bot")
         assert [bot.order().status_code for _ in range(2)] == [201, 429]
     assert app.orders() == [(1, 2)]
+
+
+def test_a_tool_that_is_no_operation_is_said(
+    tmp_path: Path, app: InventoryApp, caplog: pytest.LogCaptureFixture
+):
+    policy = POLICY.replace("inventory.showProduct]", "inventory.showProducts]")
+    policy = policy.replace('"inventory.show*"', "inventory.showProducts")
+    with legacy_world(tmp_path / "remit", example_config(app.url), policy):
+        said = [each for each in caplog.records if each.message == "no such operation"]
+    assert [each.__dict__["tool"] for each in said] == ["inventory.showproducts"]
 
 
 class NakedWorld:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import logging
 from collections.abc import Mapping, Sequence
 from ssl import SSLContext, create_default_context
 
@@ -19,6 +20,7 @@ from aiohttp.web import BaseRequest, Response, StreamResponse
 from msgspec.structs import replace
 from multidict import CIMultiDict
 
+from remit import text
 from remit.api.bodies import whole_body
 from remit.api.decoding import encoded
 from remit.api.frame import JSON_MEDIA, Parts, Problem
@@ -45,11 +47,14 @@ from remit.protocols.http import HttpReading, action_of, read_exchange
 from remit.protocols.http_target import HttpFault, read_target
 from remit.protocols.openapi import ApiDocument
 
+_log = logging.getLogger("remit.legacy")
 PREFIX = "/legacy/"
 _HELD = "-/held/"
 """Below the prefix, where the status of held requests is; no server has such a name."""
 _KEY_HEADER = "Idempotency-Key"
 _APPROVAL_HEADER = "Remit-Approval"
+_MADE = "remit-"
+"""With this begins the key of a held request that has none of its own, for when it is sent."""
 _POLL = 5
 """Seconds after which an agent may ask again."""
 _ENDED = "session-ended"
@@ -82,6 +87,8 @@ class LegacyMount:
         documents = {
             each.name: None if each.openapi is None else read_document(each) for each, _ in servers
         }
+        for name, document in documents.items():
+            _warn_of_strays(parts, name, document)
         self._parts = parts
         idle = parts.config.model_gateway.session_idle
         self._sessions = sessions or CredentialSessions(HostedSessions(parts), idle)
@@ -139,16 +146,15 @@ class LegacyMount:
             target=target,
             headers=_pairs(passing.request),
             body=body,
-            key="",
         )
         return await self._asked(passing, door, caller, sent)
 
     async def _asked(
-        self, passing: Passing, door: _Door, caller: Caller, sent: HeldRequest
+        self, passing: Passing, door: _Door, caller: Caller, sent: HeldRequest, made: str = ""
     ) -> StreamResponse:
-        """Take a request apart, and answer it."""
+        """Take a request apart, and answer it; with a key that was made for it, if it has none."""
         try:
-            asked = door.read(sent)
+            asked = _keyed(door.read(sent), made)
         except HttpFault as fault:
             raise Problem(fault.status, fault.code, fault.message) from None
         does = door.api.does(asked.action)
@@ -163,8 +169,8 @@ class LegacyMount:
             if not writes:
                 members = {"approval": held.approval}
                 raise Problem(403, "approval-required", str(held), members=members) from None
-            key = asked.key or f"remit-{held.approval}"
-            door.held.keep(held.approval, replace(sent, key=key))
+            if not made:
+                door.held.keep(held.approval, replace(sent, key=asked.key or ""))
             url = passing.base_url + PREFIX + _HELD + held.approval
             return _accepted(held.approval, url, asked, str(held))
         except Denied as refusal:
@@ -189,10 +195,11 @@ class LegacyMount:
             return _pending(approval, passing.base_url + passing.request.raw_path)
         for door in self._doors.values():
             sent = door.held.of(approval_id, caller.principal)
+            key = f"{_MADE}{approval_id}"
             if sent is not None and state is ApprovalState.APPROVED:
-                return await self._asked(passing, door, caller, sent)
+                return await self._asked(passing, door, caller, sent, key)
             if sent is not None and state is ApprovalState.USED:
-                shown = await door.api.before(caller, door.read(sent))
+                shown = await door.api.before(caller, _keyed(door.read(sent), key))
                 if shown is not None:
                     return _response(shown)
         raise _ended(approval, state)
@@ -246,6 +253,21 @@ class _Door:
         return AskedRequest(
             exchange=exchange, action=action_of(exchange, self._document), key=key or None
         )
+
+
+def _keyed(asked: AskedRequest, made: str) -> AskedRequest:
+    return asked if asked.key is not None or not made else replace(asked, key=made)
+
+
+def _warn_of_strays(parts: Parts, name: str, document: ApiDocument | None) -> None:
+    """Say which tools of the policy are meant for an API and are no operations of it."""
+    if document is None:
+        return
+    names = [text.name(each.name) for each in document.operations]
+    for tool in parts.policies.current.tools:
+        meant = tool.pattern.startswith(f"{name}.")
+        if meant and not any(text.matches(tool.pattern, each) for each in names):
+            _log.warning("no such operation", extra={"tool": tool.pattern, "legacy": name})
 
 
 def _pairs(request: BaseRequest) -> tuple[tuple[str, str], ...]:

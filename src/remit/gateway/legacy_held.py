@@ -27,8 +27,8 @@ class HeldRequest(Struct, frozen=True, kw_only=True):
     target: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    key: str
-    """Its ``Idempotency-Key``, or one that was made for it."""
+    key: str = ""
+    """Its ``Idempotency-Key``, if it has one."""
 
 
 class HeldRequests:
@@ -39,9 +39,11 @@ class HeldRequests:
         self._bytes = 0
 
     def keep(self, approval: ApprovalId, request: HeldRequest) -> None:
-        """Keep a request until it is sent or dropped. One that is kept already stays as it is."""
-        if approval in self._kept:
-            return
+        """Keep a request. One that is kept already stays, unless only the new one has a key."""
+        before = self._kept.pop(approval, None)
+        if before is not None:
+            self._bytes -= len(before.body)
+            request = request if request.key and not before.key else before
         self._kept[approval] = request
         self._bytes += len(request.body)
         while len(self._kept) > _MOST or self._bytes > _MOST_BYTES:
