@@ -48,7 +48,8 @@ tools:
   - {match: [read_note, read_card, linger, explode, helper], does: read}
   - {match: [read_web], does: read, returns: [untrusted]}
   - {match: [delete_note], does: delete}
-  - {match: [send_mail], does: send}
+  - {match: [send_mail, a2a.send_message], does: send}
+  - {match: [a2a.execute], does: read}
   - {match: [Bash, shell, apply_patch, file_note], does: execute}
 rules:
   - {id: clerks, roles: [clerk], tools: [read_note, read_web, send_mail, linger, explode, helper],
@@ -73,6 +74,13 @@ rules:
   - {id: shell, roles: [clerk], tools: [shell], effect: allow,
      when: 'args.commands.all(c, c.startsWith("echo "))'}
   - {id: edits, roles: [clerk], tools: [apply_patch], when: args.path == "todo.txt", effect: allow}
+  - {id: messages, roles: [clerk], tools: [a2a.send_message, a2a.execute], effect: allow}
+  - {id: card-numbers, roles: [clerk], tools: [a2a.send_message], effect: allow,
+     when: args.text.startsWith("read "), obligations: [{redact: [result]}]}
+  - {id: no-deletes-elsewhere, tools: ["a2a.*"], when: args.text.startsWith("delete "),
+     effect: deny, because: Deletes need a ticket.}
+  - {id: mail-elsewhere, tools: [a2a.send_message], when: args.text.startsWith("mail "),
+     effect: ask, approvers: [lead]}
   - {id: filing, roles: [clerk], tools: [file_note], when: args.name != "a", effect: allow}
 """
 RAN: list[tuple[str, str]] = []

@@ -293,6 +293,31 @@ AUTOGEN = Adapter(
     hidden="code that a code executor runs",
 )
 
+_NO_TOOLS = "messages are no tools; its own scenarios send and receive them over loopback"
+
+_OF_TOOLS = (
+    *("allowed", "denied", "parallel", "redact", "hold", "exception"),
+    *("cancellation", "fault", "no_session", "unprotected"),
+)
+
+A2A = Adapter(
+    name="a2a",
+    title="A2A (Agent2Agent)",
+    package="a2a-sdk",
+    tested="a2a-sdk 1.3.0",
+    entry="client = govern(client, guard)",
+    modes=("async",),
+    hold="retry",
+    hold_by="the answer says that the message waits",
+    rewrite=False,
+    cancel=True,
+    children=False,
+    around="unnoticed",
+    on_error="a refusal is the answer to the message, on both sides",
+    hidden="what the other agent does with the message: put it under Remit where it runs",
+    not_applicable=tuple((name, _NO_TOOLS) for name in _OF_TOOLS),
+)
+
 ADAPTERS: tuple[Adapter, ...] = (
     LANGCHAIN,
     OPENAI_AGENTS,
@@ -311,5 +336,6 @@ ADAPTERS: tuple[Adapter, ...] = (
     HAYSTACK,
     AGNO,
     AUTOGEN,
+    A2A,
 )
 """Every adapter, in the order of the contract."""
