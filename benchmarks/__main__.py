@@ -1,7 +1,7 @@
 """``make bench``: what Remit costs, as ratios against a floor or a peer measured in the same run.
 
-    python -m benchmarks [decide] [durable] [server] [budgets] [verify] [imports] [hooks] [flow]
-        [forecasts] [inspection] [models] [mcp] [legacy] [envoy] [postgres] [peer]
+    python -m benchmarks [decide] [durable] [server] [console] [budgets] [verify] [imports] [hooks]
+        [flow] [forecasts] [inspection] [models] [mcp] [legacy] [envoy] [postgres] [peer]
 
 The gateways' peers run when ``make bench-peers`` has installed them; the peer's part when
 ``REMIT_BENCH_AGT`` names a Python in which the peer is installed.
@@ -14,6 +14,7 @@ import platform
 import sys
 
 from benchmarks import (
+    console,
     decide,
     durable,
     envoy,
@@ -37,6 +38,7 @@ PARTS = {
     "durable": durable.run,
     "budgets": ledger.run,
     "server": server.run,
+    "console": console.run,
     "verify": verify.run,
     "imports": imports.run,
     "hooks": hooks.run,

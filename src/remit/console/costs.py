@@ -22,7 +22,7 @@ from remit.tallying import DAY, USE
 MOST = 6
 """Consumers that a chart tells apart; the others are one."""
 WEEK = 7
-_SCANNED = 20_000
+_SCANNED = 6_000
 _CEILING = b'"prices":"ceiling"'
 
 Counted = Literal["usd", "tokens", "calls"]

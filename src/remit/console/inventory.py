@@ -26,7 +26,7 @@ from remit.stops import MAX_REASON, MAX_VALUE, FirstRefusal, Scope, Stop, StopId
 from remit.storage import Snapshot, Transaction
 from remit.switch import first_refusal
 
-SCANNED = 20_000
+SCANNED = 6_000
 """Records at the end of the log that say when somebody was last seen, and with what."""
 _SESSIONS = b'"kind":"session"'
 _DECISIONS = b'"kind":"decision"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -39,6 +40,8 @@ class Branch(Struct, frozen=True, kw_only=True):
     calls: tuple[FeedRow, ...]
     """In the order in which they were made."""
     labels: tuple[Labelled, ...]
+    grown: Mapping[int, tuple[str, ...]]
+    """The labels that came of a call, by the position of its decision."""
     below: tuple[Branch, ...] = ()
 
 
@@ -82,12 +85,25 @@ def _branch(
     left[0] -= 1
     calls = decisions.newest(view, Wanted(session=name), CALLS).rows
     branches = (_branch(view, each, below, left) for each in below.get(name, ()))
+    labels = labels_of(view, name)
     return Branch(
         session=session,
         calls=tuple(reversed(calls)),
-        labels=tuple(labels_of(view, name)),
+        labels=tuple(labels),
+        grown=_grown(calls, labels),
         below=tuple(each for each in branches if each is not None),
     )
+
+
+def _grown(calls: Sequence[FeedRow], labels: Sequence[Labelled]) -> dict[int, tuple[str, ...]]:
+    """Which call each label came of: the last one of its tool before it. ``calls`` newest first."""
+    found: dict[int, tuple[str, ...]] = {}
+    for label in labels:
+        for call in calls:
+            if call.position <= label.position and call.tool == label.tool:
+                found[call.position] = (*found.get(call.position, ()), label.label)
+                break
+    return found
 
 
 def _started(view: Snapshot) -> list[SessionId]:

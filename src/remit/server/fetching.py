@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import quote
@@ -45,13 +46,13 @@ async def post_form(
     Raises:
         OSError: there is no answer within 10 seconds, or it is no good one.
     """
-    auth = aiohttp.BasicAuth(*(quote(part, safe="") for part in who))  # RFC 6749 section 2.3.1
+    shown = ":".join(quote(part, safe="") for part in who)  # RFC 6749 section 2.3.1
+    basic = base64.b64encode(shown.encode()).decode()
     try:
         async with session.post(
             url,
             data=dict(form),
-            auth=auth,
-            headers={"Accept": "application/json"},
+            headers={"Accept": "application/json", "Authorization": f"Basic {basic}"},
             allow_redirects=False,
             timeout=_PATIENCE,
         ) as response:
