@@ -50,6 +50,11 @@ def test_the_shipped_rules(server: HookServer, tmp_path: Path) -> None:
     assert "partial-command" in claude.command("ls $FOLDER")
     assert "own-approvals" in claude.command("remit approvals approve ap-1")
     assert "own-hooks" in claude.command("cp x .claude/settings.json")
+    assert "writes-outside-by" in claude.command("echo x > /etc/profile.d/x.sh")
+    assert claude.command("make > /dev/null 2>&1; echo x > /tmp/x; touch src/a") == ""
+    assert "git-internals" in claude.command("cp x .git/hooks/pre-commit")
+    assert "git-internals" in claude.before("Write", {"file_path": ".git/config", "content": "x"})
+    assert "own-hooks" in claude.before("Edit", {"file_path": "remit.yaml", "new_string": "x"})
     assert claude.before("Read", {"file_path": "src/a.py"}) == ""
     assert "secret-files" in claude.before("Read", {"file_path": ".env"})
     assert claude.before("Write", {"file_path": "src/a.py", "content": "x"}) == ""

@@ -38,7 +38,8 @@ _NOTES = frozenset(
         "toolsearch", "exitplanmode", "enterplanmode", "enter_plan_mode", "exit_plan_mode",
         "askuserquestion", "ask_user", "request_user_input", "bashoutput", "read_bash", "list_bash",
         "taskoutput", "read_background_output", "list_background_processes", "read_agent",
-        "list_agents", "listagents", "get_goal",
+        "list_agents", "listagents", "get_goal", "create_goal", "update_goal", "skill", "killshell",
+        "taskstop", "stop_bash",
     }
 )  # fmt: skip
 _PATHS = ("file_path", "filePath", "path", "notebook_path", "dir_path", "absolute_path")
