@@ -15,12 +15,14 @@ class AgentGone(Exception):  # noqa: N818 - what happened
 class Departure:
     """Interrupts whatever is awaited within ``with departure:`` once the agent has gone.
 
-    Only waiting for others is put within: never what must not be left half done.
+    Only waiting for others is put within: never what must not be left half done. Made in the task
+    that answers the agent, and used in no other.
     """
 
     def __init__(self, passing: Passing) -> None:
         self.gone = False
         """Whether the agent has gone."""
+        self._answering: asyncio.Task[object] | None = asyncio.current_task()
         self._task: asyncio.Task[object] | None = None
         passing.on_departure(self._departed)
 
@@ -32,7 +34,7 @@ class Departure:
         """
         if self.gone:
             raise AgentGone
-        self._task = asyncio.current_task()
+        self._task = self._answering
 
     def __exit__(
         self,

@@ -124,6 +124,8 @@ async def offer_of(
     if refuse and remove:
         raise _refused(remove, "policy lets this agent make no call of it.")
     names = dict.fromkeys(tool.name for tool in request.tools if tool.hosted)
+    if not names:
+        return ToolOffer(tuple(remove), HostedTools(enforcement, {}, silent))
     answers = await asyncio.gather(
         *(_admitted(enforcement, caller, request, name) for name in names)
     )

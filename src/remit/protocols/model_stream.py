@@ -107,6 +107,8 @@ class ReplyStream:
     def __init__(self, reader: ReplyReader) -> None:
         self._reader = reader
         self._events = EventReader()
+        self._ready: list[bytes] = []
+        """What may leave before anything in the queue."""
         self._queue: deque[EventReading] = deque()
         self._held = 0
         self._open: dict[str, RequestedCall] = {}
@@ -201,8 +203,12 @@ class ReplyStream:
         return self._release()
 
     def _take(self, events: Iterable[ServerEvent], asked: list[Output]) -> None:
+        reader = self._reader
         for event in events:
-            reading = self._reader.read(event)
+            reading = reader.read(event)
+            if not (self._queue or reading.keys or reading.calls):
+                self._ready.append(reader.write(reading, self._verdicts))
+                continue
             self._ask(reading.calls, asked)
             self._queue.append(reading)
             self._held += len(event.raw)
@@ -228,7 +234,7 @@ class ReplyStream:
 
     def _release(self) -> list[Output]:
         """Let everything leave that waits for nothing any more."""
-        parts: list[bytes] = []
+        parts, self._ready = self._ready, []
         while self._queue and all(key in self._verdicts for key in self._queue[0].keys):
             reading = self._queue.popleft()
             self._held -= len(reading.event.raw)

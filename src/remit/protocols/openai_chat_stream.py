@@ -28,6 +28,7 @@ from remit.protocols.model_api import (
     text_of,
     write_json,
 )
+from remit.protocols.model_repeats import RepeatedText
 from remit.protocols.model_stream import EventReading
 from remit.protocols.openai_words import (
     call_parts,
@@ -117,12 +118,21 @@ class ChatReader:
         self._finished: set[int] = set()
         self._refused: set[int] = set()
         self._first: set[str] = set()
+        self._repeated = RepeatedText("content")
+        self._choice_again = 0
+        """The choice of the event that others repeat."""
 
     def read(self, event: ServerEvent) -> EventReading:
         """What a chunk means. See ``ReplyReader``."""
         self._ids = self._ids or event.has_id
         data = event.data
         if data is None:
+            return EventReading(event)
+        size = self._repeated.size(data)
+        if size is not None:
+            self.text_bytes += size
+            if size:
+                self._talked.add(self._choice_again)
             return EventReading(event)
         if data.lstrip().startswith(b"[DONE]"):
             return EventReading(event, calls=self._complete())
@@ -144,7 +154,18 @@ class ChatReader:
                 if text:
                     self.text_bytes += len(text.encode())
                     self._talked.add(choice.index)
+        if len(chunk.choices) == 1:
+            self._learn(data, *chunk.choices)
         return True
+
+    def _learn(self, data: bytes, choice: _QuietChoice) -> None:
+        """Take note of a chunk that the next ones will repeat but for the text."""
+        delta = choice.delta
+        if delta.content is not None and not (
+            delta.refusal or delta.reasoning_content or delta.reasoning
+        ):
+            self._choice_again = choice.index
+            self._repeated.learn(data, delta.content)
 
     def _chunk(self, event: ServerEvent, value: dict[str, Any]) -> EventReading:
         if value.get("error"):

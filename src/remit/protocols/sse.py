@@ -60,6 +60,8 @@ class EventReader:
         """
         self._plain = self._plain and b"\r" not in data
         held = len(self._buffer)
+        if not held and self._plain and self._started and data.endswith(b"\n\n"):
+            return self._whole(data)
         if held:
             self._buffer += data
         buffer = self._buffer if held else data
@@ -90,6 +92,17 @@ class EventReader:
         if self._buffer:
             self._take(bytes(self._buffer), events)
             self._buffer.clear()
+        return events
+
+    def _whole(self, data: bytes) -> list[ServerEvent]:
+        """The events of bytes that end where an event ends, as they mostly come."""
+        events: list[ServerEvent] = []
+        for text in data[:-2].split(b"\n\n"):
+            raw = text + b"\n\n"
+            if len(raw) <= self._most and text.startswith(b"data: ") and b"\n" not in text:
+                events.append(ServerEvent(raw, text[6:], "", False))
+            else:
+                self._take(raw, events)
         return events
 
     def _end(self, buffer: bytes | bytearray, start: int) -> int:
