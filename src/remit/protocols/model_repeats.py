@@ -44,20 +44,20 @@ class RepeatedText:
         if between.strip() == b":" and data[begin:end] == plain and data[end : end + 1] == b'"':
             self._head, self._tail = data[:begin], data[end:]
 
-    def size(self, data: bytes) -> int | None:
-        """UTF-8 bytes of the text of such an event; None: it may be another one."""
+    def size(self, data: bytes) -> int:
+        """UTF-8 bytes of the text of such an event; 0: there is none, or it may be another one."""
         head, tail = self._head, self._tail
         if not (head and data.startswith(head) and data.endswith(tail)):
-            return None
+            return 0
         if len(data) < len(head) + len(tail):
-            return None
+            return 0
         plain = data[len(head) : len(data) - len(tail)]
         try:
             text = plain.decode()
         except UnicodeDecodeError:
-            return None
+            return 0
         if not _is_plain(text):
-            return None
+            return 0
         self._vain = 0
         return len(plain)
 

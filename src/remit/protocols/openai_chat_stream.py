@@ -129,10 +129,9 @@ class ChatReader:
         if data is None:
             return EventReading(event)
         size = self._repeated.size(data)
-        if size is not None:
+        if size:
             self.text_bytes += size
-            if size:
-                self._talked.add(self._choice_again)
+            self._talked.add(self._choice_again)
             return EventReading(event)
         if data.lstrip().startswith(b"[DONE]"):
             return EventReading(event, calls=self._complete())
