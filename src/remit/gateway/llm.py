@@ -42,6 +42,8 @@ _KEYS = ("x-api-key", "x-goog-api-key", "api-key")
 """Headers in which SDKs send their key, besides ``Authorization``."""
 _SILENT = "openai-chat"
 """The format whose answers do not say what the provider ran by itself."""
+_MAX_WAYS = 256
+"""Most paths that are kept; those of Gemini hold names that whoever calls has chosen."""
 _NOBODY_THERE = 499
 """Status, in logs only, of an answer that nobody waits for."""
 _ENDED = "session-ended"
@@ -84,6 +86,8 @@ class ModelMount:
     def __init__(self, gateway: ModelGateway, prefix: str) -> None:
         self._gateway = gateway
         self.prefix = prefix
+        self._ways: dict[tuple[str, str], ModelWay] = {}
+        """Where paths go that were asked for before."""
 
     @property
     def rights(self) -> frozenset[Right]:
@@ -152,7 +156,7 @@ class ModelMount:
 
     async def _answered(self, passing: Passing) -> StreamResponse:
         gateway, request = self._gateway, passing.request
-        way = way_of(gateway.models, self.prefix, request.method, _path(request, self.prefix))
+        way = self._way(request)
         departure = Departure(passing)
         caller = await gateway.sessions.caller(passing)
         if way.target is None:
@@ -174,6 +178,20 @@ class ModelMount:
             if any(reason.rule == _ENDED for reason in refusal.reasons):
                 gateway.sessions.forget(caller.session)
             raise
+
+    def _way(self, request: BaseRequest) -> ModelWay:
+        """Where a request goes.
+
+        Raises:
+            Problem: 404, nothing is there, or it is not let through.
+        """
+        asked = request.method, _path(request, self.prefix)
+        found = self._ways.get(asked)
+        if found is None:
+            if len(self._ways) >= _MAX_WAYS:
+                self._ways.clear()
+            found = self._ways[asked] = way_of(self._gateway.models, self.prefix, *asked)
+        return found
 
     async def _prepared(
         self,

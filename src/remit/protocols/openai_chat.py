@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from remit.errors import MalformedReply
@@ -20,10 +22,13 @@ from remit.protocols.model_api import (
     Operation,
     RequestChanges,
     RequestedCall,
+    TokenUsage,
     flag,
+    glanced,
     hosted_name,
     limit_in,
     listed,
+    mentions,
     model_names,
     name_in,
     objects,
@@ -50,6 +55,28 @@ from remit.protocols.openai_words import (
 
 LIMITS = ("max_completion_tokens", "max_tokens")
 _SEARCHES = ("web_search_options", "search_parameters")
+# Without one of these no answer can hold a call or an error.
+_TELLING = (b"tool", b"function", b"custom", b"\\u", b'"error"')
+
+
+class _QuietMessage(Struct):
+    content: str | None = None
+
+
+class _QuietChoice(Struct):
+    message: _QuietMessage
+    finish_reason: str | None = None
+
+
+class _QuietAnswer(Struct):
+    """The part of an answer that is looked at when it can hold nothing but text."""
+
+    choices: list[_QuietChoice]
+    usage: dict[str, Any]
+    model: str | None = None
+
+
+_quiet = msgspec.json.Decoder(_QuietAnswer)
 
 
 class ChatCompletions:
@@ -101,6 +128,11 @@ class ChatCompletions:
 
     def read_reply(self, body: bytes, request: ModelRequest) -> ModelReply:
         """What a whole answer says. See ``ModelFormat``."""
+        quiet = None if mentions(body, _TELLING) else glanced(_quiet, body)
+        if quiet is not None and request.operation is Operation.GENERATE:
+            usage = chat_usage(quiet.usage)
+            if usage is not None:  # else every word counts, wherever it is
+                return _said(body, quiet, usage)
         value = read_answer(body)
         if not isinstance(value, dict):
             raise MalformedReply("the answer is not a JSON object")
@@ -138,6 +170,17 @@ class ChatCompletions:
     def error_body(self, status: int, message: str, code: str = "remit_refused") -> bytes:
         """An error as JSON. See ``ModelFormat``."""
         return openai_error(status, message, code)
+
+
+def _said(body: bytes, answer: _QuietAnswer, usage: TokenUsage) -> ModelReply:
+    """An answer without a call in it."""
+    return ModelReply(
+        raw=body,
+        usage=usage,
+        finish=answer.choices[0].finish_reason if answer.choices else None,
+        model=answer.model,
+        text_bytes=sum(len((choice.message.content or "").encode()) for choice in answer.choices),
+    )
 
 
 def _tools(body: Mapping[str, Any]) -> Iterator[OfferedTool]:
