@@ -20,6 +20,7 @@ from remit.api.frame import JSON_MEDIA, Parts, Problem
 from remit.api.mounts import Passing
 from remit.config.models import GatewayConfig, ModelConfig
 from remit.errors import Denied, Refused, Withheld
+from remit.gateway.lean_client import LeanAnswer
 from remit.gateway.llm_calls import CallDesk
 from remit.gateway.llm_departure import AgentGone, Departure
 from remit.gateway.llm_metering import LIMIT, MODEL, ModelMeter, ModelOutcome
@@ -283,7 +284,7 @@ class ModelExchange(Struct, frozen=True, kw_only=True):
             answer.close()
 
     async def _turned_away(
-        self, call: ModelCall, upstream: ModelUpstream, answer: aiohttp.ClientResponse
+        self, call: ModelCall, upstream: ModelUpstream, answer: LeanAnswer
     ) -> TurnedAway:
         body = await read_whole(self, answer)
         error = f"{call.api.name} turned it away"
@@ -343,11 +344,11 @@ class ModelExchange(Struct, frozen=True, kw_only=True):
         return self.conversation.refused.get(before, ())
 
 
-Receive = Callable[[ModelExchange, ModelCall, ModelUpstream, aiohttp.ClientResponse], Any]
+Receive = Callable[[ModelExchange, ModelCall, ModelUpstream, LeanAnswer], Any]
 """Makes an answer of what a model API said, and settles the call."""
 
 
-async def read_whole(exchange: ModelExchange, answer: aiohttp.ClientResponse) -> bytes:
+async def read_whole(exchange: ModelExchange, answer: LeanAnswer) -> bytes:
     """The body of an answer that is not a stream.
 
     Raises:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import aiohttp
 from aiohttp.web import Response, StreamResponse
 
 from remit.api.frame import JSON_MEDIA, Problem
 from remit.errors import MalformedReply
+from remit.gateway.lean_client import LeanAnswer
 from remit.gateway.llm_calls import decide_all
 from remit.gateway.llm_exchange import ModelCall, ModelExchange, read_whole
 from remit.gateway.llm_metering import ModelOutcome
@@ -23,7 +23,7 @@ async def receive(
     exchange: ModelExchange,
     call: ModelCall,
     upstream: ModelUpstream,
-    answer: aiohttp.ClientResponse,
+    answer: LeanAnswer,
 ) -> StreamResponse:
     """Make the agent's answer of a model API's, and settle the call.
 
@@ -58,7 +58,7 @@ async def receive(
 
 
 async def _decided(
-    exchange: ModelExchange, call: ModelCall, answer: aiohttp.ClientResponse, reply: ModelReply
+    exchange: ModelExchange, call: ModelCall, answer: LeanAnswer, reply: ModelReply
 ) -> bytes:
     """The body that the agent gets, once every call in it is decided."""
     target, desk = exchange.way.target, exchange.desk
@@ -94,7 +94,7 @@ async def _failed(
     exchange: ModelExchange,
     call: ModelCall,
     upstream: ModelUpstream,
-    answer: aiohttp.ClientResponse,
+    answer: LeanAnswer,
 ) -> StreamResponse:
     """Pass an error on; where it is about the provider's key, that is not the agent's business."""
     name = call.api.name
@@ -121,9 +121,7 @@ async def _failed(
     )
 
 
-async def _lost(
-    exchange: ModelExchange, call: ModelCall, answer: aiohttp.ClientResponse, problem: str
-) -> None:
+async def _lost(exchange: ModelExchange, call: ModelCall, answer: LeanAnswer, problem: str) -> None:
     """Record that the model may have run and that nobody can say what it took."""
     await exchange.hosted.finish((), whole=False)
     await call.settle(ModelOutcome(status="error", http=answer.status, error=problem))

@@ -9,6 +9,7 @@ from typing import Literal
 import aiohttp
 from aiohttp.web import StreamResponse
 
+from remit.gateway.lean_client import LeanAnswer
 from remit.gateway.llm_calls import Decided
 from remit.gateway.llm_departure import AgentGone
 from remit.gateway.llm_exchange import ModelCall, ModelExchange
@@ -25,9 +26,7 @@ _BACKLOG = 1_048_576
 class StreamPump:
     """Carries one stream from a model API to an agent, and settles the call."""
 
-    def __init__(
-        self, exchange: ModelExchange, call: ModelCall, answer: aiohttp.ClientResponse
-    ) -> None:
+    def __init__(self, exchange: ModelExchange, call: ModelCall, answer: LeanAnswer) -> None:
         target = exchange.way.target
         assert target is not None
         asked = exchange.asked

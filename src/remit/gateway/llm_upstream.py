@@ -15,6 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from remit.config.models import ModelApi, ModelConfig
+from remit.gateway.lean_client import LeanAnswer, LeanClient
 
 _KEEP_ALIVE = 15.0
 """Seconds that an idle connection is kept: shorter than any provider keeps its end."""
@@ -95,30 +96,23 @@ class ModelUpstream:
         self.settings: ModelConfig = api.settings
         self._key = api.key
         self._credential = _credential(api)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=api.settings.connections,
-                ssl=tls if tls is not None else True,
-                keepalive_timeout=_KEEP_ALIVE,
-                ttl_dns_cache=60,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=None,
-                sock_connect=api.settings.connect,
-                sock_read=api.settings.silence,
-            ),
-            skip_auto_headers=("User-Agent", "Content-Type"),
-            read_bufsize=2**18,
+        self._client = LeanClient(
+            api.settings.place,
+            connections=api.settings.connections,
+            connect=api.settings.connect,
+            silence=api.settings.silence,
+            keep_alive=_KEEP_ALIVE,
+            tls=tls if tls is not None else True,
+            decompress=True,
         )
+        self._path = URL(api.settings.place).raw_path.rstrip("/")
 
     def __repr__(self) -> str:
         return f"<upstream {self.settings.name}>"
 
     async def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
-    ) -> aiohttp.ClientResponse:
+    ) -> LeanAnswer:
         """Send a request; its answer once the head of that is there. To be closed by the caller.
 
         Args:
@@ -131,15 +125,8 @@ class ModelUpstream:
             NotTakenOn: it certainly did not arrive.
             Unanswered: it may have arrived.
         """
-        target = URL(self.settings.place + path, encoded=True)
         try:
-            return await self._session.request(
-                method,
-                target,
-                data=body,
-                headers=self._headers(headers),
-                allow_redirects=False,
-            )
+            return await self._client.send(method, self._path + path, self._headers(headers), body)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotTakenOn(f"{self.settings.name} cannot be reached ({_kind(error)})") from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -157,7 +144,7 @@ class ModelUpstream:
 
     async def close(self) -> None:
         """Close its connections."""
-        await self._session.close()
+        await self._client.close()
 
 
 class ModelUpstreams:

@@ -10,6 +10,7 @@ from aiohttp.web import StreamResponse
 
 from remit.canonical import JsonLimits
 from remit.errors import MalformedReply
+from remit.gateway.lean_client import LeanAnswer
 from remit.gateway.mcp_answers import ClientGone, HttpAnswer
 from remit.gateway.mcp_calls import OpenCall
 from remit.gateway.mcp_peers import McpPeer
@@ -47,7 +48,7 @@ class EventPump:
         self._limits = limits
         self._refuse = refuse
 
-    async def run(self, response: aiohttp.ClientResponse) -> StreamResponse:
+    async def run(self, response: LeanAnswer) -> StreamResponse:
         """Pass events on as they come, to the answer or to the end.
 
         Raises:

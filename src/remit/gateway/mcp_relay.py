@@ -20,6 +20,7 @@ from remit.api.mounts import Passing
 from remit.canonical import JsonLimits
 from remit.config.mcp import McpConfig
 from remit.errors import MalformedReply
+from remit.gateway.lean_client import LeanAnswer
 from remit.gateway.llm_departure import Departure
 from remit.gateway.mcp_answers import JSON_MEDIA, SSE_MEDIA, HttpAnswer, refusal
 from remit.gateway.mcp_calls import Inspector, OpenCall
@@ -78,7 +79,7 @@ class UrlEndpoint:
         self._table = PeerTable(
             self._made, new_id, idle=config.session_idle, most=config.max_sessions
         )
-        self._streams: set[aiohttp.ClientResponse] = set()
+        self._streams: set[LeanAnswer] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # What clients send
@@ -239,7 +240,7 @@ class UrlEndpoint:
         return await self._whole(peer, reply, call, response)
 
     async def _whole(
-        self, peer: McpPeer, reply: HttpAnswer, call: OpenCall, response: aiohttp.ClientResponse
+        self, peer: McpPeer, reply: HttpAnswer, call: OpenCall, response: LeanAnswer
     ) -> StreamResponse:
         """An answer that comes in one piece."""
         status = response.status
@@ -264,7 +265,7 @@ class UrlEndpoint:
         return await reply.message(await peer.gate.answer(call, message), _shown_status(status))
 
     def _began(
-        self, peer: McpPeer, reply: HttpAnswer, call: OpenCall, response: aiohttp.ClientResponse
+        self, peer: McpPeer, reply: HttpAnswer, call: OpenCall, response: LeanAnswer
     ) -> None:
         """Take note of the session that an answer to ``initialize`` begins."""
         given = response.headers.get("Mcp-Session-Id")
@@ -321,7 +322,7 @@ class UrlEndpoint:
         except (aiohttp.ClientError, McpFault, MalformedReply) as error:
             raise ConnectionError(str(error)) from error
 
-    async def _own_answer(self, response: aiohttp.ClientResponse, request_id: str) -> McpMessage:
+    async def _own_answer(self, response: LeanAnswer, request_id: str) -> McpMessage:
         if not _is_stream(response):
             message = mcp.read_message(
                 await _bounded(response, self.config.max_message), self._limits
@@ -348,7 +349,7 @@ class UrlEndpoint:
         other: Mapping[str, str] | None = None,
         without: str = "",
         patient: bool = False,
-    ) -> aiohttp.ClientResponse:
+    ) -> LeanAnswer:
         headers = arrived.passing.request.headers.items()
         kept = headers if not without else [h for h in headers if h[0].lower() != without]
         session = peer.upstream or None
@@ -371,7 +372,7 @@ class UrlEndpoint:
         except (aiohttp.ClientError, OSError) as error:
             _log.warning("refusal not sent", extra={"server": self.config.name, "fault": error})
 
-    def _finish(self, response: aiohttp.ClientResponse, whole: bool) -> None:
+    def _finish(self, response: LeanAnswer, whole: bool) -> None:
         """Give the connection back, once the little that is left was read."""
         if not whole:
             response.close()
@@ -386,7 +387,7 @@ class UrlEndpoint:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _drained(response: aiohttp.ClientResponse) -> None:
+async def _drained(response: LeanAnswer) -> None:
     """Read the end of a stream that said all it had to say."""
     try:
         async with asyncio.timeout(_DRAIN_TIME):
@@ -397,7 +398,7 @@ async def _drained(response: aiohttp.ClientResponse) -> None:
         response.close()
 
 
-async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
+async def _bounded(response: LeanAnswer, most: int) -> bytes:
     """The whole body.
 
     Raises:
@@ -418,7 +419,7 @@ async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     return bytes(body)
 
 
-def _is_stream(response: aiohttp.ClientResponse) -> bool:
+def _is_stream(response: LeanAnswer) -> bool:
     return response.headers.get("Content-Type", "").lower().startswith(SSE_MEDIA)
 
 

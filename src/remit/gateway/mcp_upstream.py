@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ssl import SSLContext
 
-import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from remit.config.mcp import McpConfig
+from remit.gateway.lean_client import LeanAnswer, LeanClient
 from remit.protocols import mcp_headers
 
 _KEPT_BACK = frozenset(
@@ -43,7 +44,6 @@ _KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept: less than servers keep theirs (5 s is common), since a
 call that is sent into a closing connection cannot be sent again."""
 _CONNECT_TIME = 10.0
-_PATIENT = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIME)
 
 
 class McpUpstream:
@@ -52,18 +52,16 @@ class McpUpstream:
     def __init__(self, config: McpConfig, ssl: SSLContext | bool = True) -> None:
         """Prepare; connections are made when they are needed. Made in the event loop."""
         assert config.url is not None
-        self._url = URL(config.url, encoded=True)
+        self._path = URL(config.url, encoded=True).raw_path_qs
         self._own = {"Accept-Encoding": "identity", **config.headers}
         self._covered = frozenset(name.lower() for name in self._own)
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE, ssl=ssl),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=_CONNECT_TIME, sock_read=config.timeout
-            ),
-            skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
-            auto_decompress=False,
-            trust_env=False,
+        self._http = LeanClient(
+            config.url,
+            connections=0,
+            connect=_CONNECT_TIME,
+            silence=config.timeout,
+            keep_alive=_KEEP_ALIVE,
+            tls=ssl,
         )
 
     async def request(
@@ -75,7 +73,7 @@ class McpUpstream:
         other: Mapping[str, str] | None = None,
         *,
         patient: bool = False,
-    ) -> aiohttp.ClientResponse:
+    ) -> LeanAnswer:
         """Send a request. Redirects are not followed: they would lead around the gateway.
 
         Args:
@@ -90,27 +88,21 @@ class McpUpstream:
             aiohttp.ClientError: there is no answer.
             TimeoutError: there is none in time.
         """
-        sent = {
-            name: value
-            for name, value in headers
-            if (lower := name.lower()) not in _KEPT_BACK
-            and lower not in self._covered
-            and not lower.startswith(_KEPT_BACK_BEGINNINGS)
-        }
+        sent: CIMultiDict[str] = CIMultiDict()
+        for name, value in headers:
+            lower = name.lower()
+            if (
+                lower not in _KEPT_BACK
+                and lower not in self._covered
+                and not lower.startswith(_KEPT_BACK_BEGINNINGS)
+            ):
+                sent[name] = value
         sent.update(self._own)
         if session is not None:
             sent["Mcp-Session-Id"] = session
         if other:
-            sent = {name: value for name, value in sent.items() if name.lower() not in other}
             sent.update(other)
-        return await self._http.request(
-            method,
-            self._url,
-            data=data,
-            headers=sent,
-            allow_redirects=False,
-            timeout=_PATIENT if patient else None,
-        )
+        return await self._http.send(method, self._path, sent, data, patient=patient)
 
     async def close(self) -> None:
         """Close the connections."""
