@@ -59,24 +59,24 @@ _SEARCHES = ("web_search_options", "search_parameters")
 _TELLING = (b"tool", b"function", b"custom", b"\\u", b'"error"')
 
 
-class _QuietMessage(Struct):
+class _WholeMessage(Struct):
     content: str | None = None
 
 
-class _QuietChoice(Struct):
-    message: _QuietMessage
+class _WholeChoice(Struct):
+    message: _WholeMessage
     finish_reason: str | None = None
 
 
-class _QuietAnswer(Struct):
+class _WholeAnswer(Struct):
     """The part of an answer that is looked at when it can hold nothing but text."""
 
-    choices: list[_QuietChoice]
+    choices: list[_WholeChoice]
     usage: dict[str, Any]
     model: str | None = None
 
 
-_quiet = msgspec.json.Decoder(_QuietAnswer)
+_whole = msgspec.json.Decoder(_WholeAnswer)
 
 
 class ChatCompletions:
@@ -128,7 +128,7 @@ class ChatCompletions:
 
     def read_reply(self, body: bytes, request: ModelRequest) -> ModelReply:
         """What a whole answer says. See ``ModelFormat``."""
-        quiet = None if mentions(body, _TELLING) else glanced(_quiet, body)
+        quiet = None if mentions(body, _TELLING) else glanced(_whole, body)
         if quiet is not None and request.operation is Operation.GENERATE:
             usage = chat_usage(quiet.usage)
             if usage is not None:  # else every word counts, wherever it is
@@ -172,7 +172,7 @@ class ChatCompletions:
         return openai_error(status, message, code)
 
 
-def _said(body: bytes, answer: _QuietAnswer, usage: TokenUsage) -> ModelReply:
+def _said(body: bytes, answer: _WholeAnswer, usage: TokenUsage) -> ModelReply:
     """An answer without a call in it."""
     return ModelReply(
         raw=body,
