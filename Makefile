@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
-PURE_TESTS := tests/policy tests/provenance tests/audit tests/protocols tests/identity \
+PURE_TESTS := tests/policy tests/provenance tests/classify tests/audit tests/protocols tests/identity \
   $(addprefix tests/test_,$(addsuffix .py,approvals breakers canonical errors forecasts fulfilment governed_log \
   governor_admit governor_approvals governor_breakers governor_evaluate governor_information_flow governor_log governor_sessions governor_settle \
   governor_stops model obligations observation outlook remits sessions signing stops text))

@@ -166,6 +166,7 @@ def test_a_remit_never_widens(before, more, request_):
         TaskRemit(tools=("x\n",)),
         TaskRemit(tools=("x",) * 201),
         TaskRemit(only={"who": ()}),
+        TaskRemit(does=("read",), only={"who": ()}),
         TaskRemit(amount=-1),
         TaskRemit(amount=float("nan")),
         TaskRemit(does=("fly",)),

@@ -89,6 +89,8 @@ def test_the_proposal_is_a_policy_that_loads(tmp_path, capsys):
     run(["classify", "--tools", str(listed), "--json"])
     assert json.loads(capsys.readouterr().out)[1]["unsure"] is True
     assert "rules:" not in written([], "")
+    told = written([propose(shape_of({"name": "get_current_day"}))], "")
+    assert "returns" not in told
 
 
 def test_a_file_that_holds_no_tools_is_told(tmp_path, capsys):

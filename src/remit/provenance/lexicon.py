@@ -157,11 +157,6 @@ def base(word: str) -> str:
     return next((stem for stem in stems(word) if stem in _KNOWN), word)
 
 
-def families(bases: Iterable[str]) -> frozenset[str]:
-    """The kinds of action that these words may ask for."""
-    return frozenset(family for word in bases for family in VERBS.get(word, ()))
-
-
 def things(bases: Iterable[str]) -> frozenset[str]:
     """The kinds of thing that these words name; a word that is not in the lists names itself."""
     found: set[str] = set()

@@ -322,10 +322,7 @@ def _parsed(value: str) -> Any:
 
 def _fits(patterns: tuple[str, ...], path: tuple[str, ...]) -> bool:
     """Whether the innermost name in the path fits a pattern."""
-    for part in reversed(path):
-        if part != "*":
-            return _fits_name(patterns, part)
-    return False
+    return _fits_name(patterns, next(part for part in reversed(path) if part != "*"))
 
 
 @lru_cache(maxsize=1024)
