@@ -44,8 +44,14 @@ rules:
      approvers: [lead]}
   - {id: secret, tools: ["http.get up.corp/secret"], on: result, when: result.body.secret == true,
      effect: deny, because: Nobody sees that.}
+  - {id: planted, tools: ["http.get up.corp/note"], on: result, when: found("secret"),
+     effect: deny, because: It holds a secret.}
+  - {id: no-posts-after, tools: ["http.post up.corp/*"], after: untrusted, effect: deny,
+     because: The session has read what others wrote.}
   - {id: marked, tools: ["http.get up.corp/table", "http.get up.corp/page"], on: result,
      effect: allow, obligations: [{redact: [result.body.name]}]}
+inspect:
+  - {tools: ["http.get up.corp/note"], results: [secret]}
 """
 CONFIG = """
 [[legacy]]
@@ -327,6 +333,22 @@ def test_policy_withholds_redacts_and_rewrites(tmp_path: Path, behind: CountingS
         assert b'{"amount":10,"note":"x"}' in behind.bytes
         assert code(bot("POST", "/moved", json={})) == (403, "denied")
         assert "POST /moved" not in behind.lines
+
+
+def test_answers_are_inspected_and_label_the_session(tmp_path: Path, behind: CountingServer):
+    secret = "AKIA" + "Q3EGZ7T5W2N4Y6K" + "R"
+    behind.answers["/note"] = answered(f"key: {secret}".encode(), media="text/plain")
+    with world_of(tmp_path, behind) as world:
+        bot = world.agent("inventory-bot", "up")
+        withheld = bot("GET", "/note")
+        assert code(withheld) == (403, "withheld")
+        assert "It holds a secret" in withheld.text
+        assert secret not in withheld.text
+        assert bot("POST", "/a").status_code == 200
+        assert bot("GET", "/labelled").status_code == 200
+        assert code(bot("POST", "/a")) == (403, "denied")
+        other = {"X-Remit-Session": "nobodys"}
+        assert code(bot("POST", "/a", headers=other)) == (404, "no-such-session")
 
 
 def test_an_answer_with_labels_is_not_shown_in_another_session(
