@@ -45,6 +45,7 @@ _COMMANDS = {
     "wrap": ("remit.cli.wrap:wrap", "Govern an MCP server that a client starts as a command."),
     "mcp": ("remit.cli.mcp:mcp", "Look at MCP servers, accept their tools, and govern clients."),
     "egress": ("remit.cli.egress:egress", "The proxy that agents reach the Internet through."),
+    "legacy": ("remit.cli.legacy:legacy", "HTTP APIs that know nothing of agents."),
     "hooks": ("remit.cli.hooks:hooks", "Put coding agents under Remit by their own hooks."),
     "hook": (
         "remit.cli.hook:hook",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -26,24 +27,36 @@ _DocumentLoader.yaml_implicit_resolvers = {
 
 
 def read_document(settings: LegacyConfig) -> ApiDocument:
-    """The OpenAPI document of a server.
+    """The OpenAPI document of a server that is configured with one.
 
     Raises:
         ConfigError: it cannot be read, or used.
     """
-    path = settings.openapi
-    assert path is not None
+    assert settings.openapi is not None
+    return document_at(settings.openapi, settings.name)
+
+
+def document_at(path: Path, name: str) -> ApiDocument:
+    """An OpenAPI document in a file.
+
+    Args:
+        path: of the file, JSON or YAML.
+        name: stands before the names of the operations.
+
+    Raises:
+        ConfigError: it cannot be read, or used.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE + 1)
     except OSError as error:
-        raise ConfigError(f"legacy {settings.name}: {path}: {error.strerror}") from None
+        raise ConfigError(f"legacy {name}: {path}: {error.strerror}") from None
     if len(data) > _MAX_FILE:
-        raise ConfigError(f"legacy {settings.name}: {path}: larger than {_MAX_FILE:,} bytes")
+        raise ConfigError(f"legacy {name}: {path}: larger than {_MAX_FILE:,} bytes")
     try:
-        return read_openapi(_parsed(data), settings.name)
+        return read_openapi(_parsed(data), name)
     except (ValueError, yaml.YAMLError, InvalidArgument) as error:
-        raise ConfigError(f"legacy {settings.name}: {path}: {error}") from None
+        raise ConfigError(f"legacy {name}: {path}: {error}") from None
 
 
 def _parsed(data: bytes) -> Any:
