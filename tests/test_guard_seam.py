@@ -222,9 +222,9 @@ def test_a_call_from_a_context_without_a_session_belongs_to_the_given_one(guard:
         plain, given = guard.seam(), guard.seam(session)
         assert isinstance(empty.run(plain.around, "items", {}, len), Stopped)
         assert empty.run(given.around, "items", {}, len) == 0
-        assert not empty.run(lambda: plain.in_session)
-        assert empty.run(lambda: given.in_session)
-        assert plain.in_session
+        assert not empty.run(lambda: plain.session)
+        assert empty.run(lambda: given.session) == session.id
+        assert plain.session == session.id
 
 
 def test_the_session_of_the_context_comes_before_the_given_one(guard: Guard) -> None:
@@ -321,6 +321,39 @@ def test_a_tool_under_the_tripwire_runs_once_for_its_decision(guard: Guard) -> N
         with pytest.raises(Denied):
             guard.seam().around("items", {}, lambda _: wired("other"))
     assert ran == ["a", "b"]
+
+
+def test_one_way_of_a_tool_may_lead_to_another_but_not_back(guard: Guard) -> None:
+    ran: list[str] = []
+    blocking = tripwired(ran.append, "items", way="_run", through="_arun")
+
+    async def arun(text: str) -> None:
+        blocking(text)
+
+    wired = tripwired(arun, "items", way="_arun")
+
+    async def main() -> None:
+        await guard.seam().around_async("items", {}, lambda _: wired("a"))
+        for first, second in ((blocking, wired), (blocking, blocking)):
+
+            async def both(_: Any, first: Any = first, second: Any = second) -> None:
+                first("b")
+                await second("c")
+
+            with pytest.raises(Denied):
+                await guard.seam().around_async("items", {}, both)
+
+    with guard.session(agent="bot", user="ada"):
+        asyncio.run(main())
+    assert ran == ["a", "b", "b"]
+
+
+def test_a_tripwire_without_a_name_wants_some_decision(guard: Guard) -> None:
+    wired = tripwired(lambda: "ran", "")
+    with guard.session(agent="bot", user="ada"):
+        with pytest.raises(Denied):
+            wired()
+        assert guard.seam().around("items", {}, lambda _: wired()) == "ran"
 
 
 def test_without_the_tripwire_a_stray_call_runs() -> None:

@@ -9,14 +9,14 @@ from typing import Any, TypeAlias
 
 from remit.guard import Cleared, Stopped
 
-Key: TypeAlias = tuple[str, str, str]
+Key: TypeAlias = tuple[str, str, str, str]
 MOST = 1024
 """Decisions that are kept for calls that are yet to come; the oldest are given up."""
 
 
-def key_of(call: str, tool: str, arguments: Mapping[str, Any]) -> Key:
+def key_of(session: str, call: str, tool: str, arguments: Mapping[str, Any]) -> Key:
     """What a call is known by: its id alone is the model's to choose."""
-    return call, tool, json.dumps(arguments, sort_keys=True, default=str)
+    return session, call, tool, json.dumps(arguments, sort_keys=True, default=str)
 
 
 class Ahead:

@@ -45,7 +45,7 @@ def govern(target: Any, guard: Guard, *, session: SessionScope | None = None) ->
 def _late(seam: Seam) -> Any:
     def before_tool_call(context: Any) -> bool | None:
         try:
-            if not seam.in_session:
+            if not seam.session:
                 return None
             return None if _Crew(seam).perhaps(context.tool) else False
         except Exception:  # noqa: BLE001 - what a hook raises is swallowed, and the tool runs

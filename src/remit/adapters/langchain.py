@@ -112,6 +112,9 @@ class _Graphs(Walk):
         return True
 
     def _node(self, node: Any) -> None:
+        if getattr(node, "_remit", False):
+            return
+        node._remit = True
         ours, outer, aouter = self._middleware, node._wrap_tool_call, node._awrap_tool_call
         node._wrap_tool_call = ours.wrap_tool_call
         node._awrap_tool_call = ours.awrap_tool_call
@@ -131,8 +134,9 @@ def _wired(tool: Any) -> Any:
     """A tool under the tripwire: an object is changed in place, a function is wrapped."""
     if not isinstance(tool, _tools.BaseTool):
         return tripwired(tool, tool.__name__) if callable(tool) else tool
-    for method in ("_run", "_arun"):
-        wired = tripwired(getattr(tool, method), tool.name)
+    # The async method of many tools calls the blocking one.
+    for method, through in (("_run", "_arun"), ("_arun", "")):
+        wired = tripwired(getattr(tool, method), tool.name, way=method, through=through)
         object.__setattr__(tool, method, wired)
     return tool
 

@@ -80,7 +80,7 @@ class _SdkAgents(Walk):
         async def needs_approval(context: Any, arguments: dict[str, Any], call: str) -> bool:
             if await _wanted(asked, context, arguments, call):
                 return True
-            key = key_of(call, tool.name, arguments)
+            key = key_of(self._seam.session, call, tool.name, arguments)
             if not self._ahead.has(key):
                 decided = await run_async(self._seam.before(tool.name, arguments))
                 if isinstance(decided, Stopped) and decided.approval is not None:
@@ -92,7 +92,8 @@ class _SdkAgents(Walk):
             arguments = _object(given)
             if arguments is None:
                 return f"{tool.name} was not run: its arguments are not a JSON object."
-            key = key_of(getattr(context, "tool_call_id", ""), tool.name, arguments)
+            call = getattr(context, "tool_call_id", "")
+            key = key_of(self._seam.session, call, tool.name, arguments)
             decided = self._ahead.take(key)
             if decided is None:
                 decided = await run_async(self._seam.before(tool.name, arguments))

@@ -103,7 +103,8 @@ class _AiAgents(Walk):
     def _tool(self, tool: Any) -> None:
         schema = tool.function_schema
         self.inside(schema.function)
-        schema.function = tripwired(schema.function, tool.name)
+        # Toolsets may call it something else (a prefix), and that is what is decided on.
+        schema.function = tripwired(schema.function, "")
 
 
 def _only_argument(output_context: Any) -> str:

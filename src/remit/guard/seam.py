@@ -36,7 +36,7 @@ from remit.guard.enforcement import Accept, Enforcement
 from remit.guard.scope import SessionScope, caller, current
 from remit.guard.steps import Flow, run, run_async
 from remit.guard.tripwire import Clearance, clearing
-from remit.model import Action, ApprovalId
+from remit.model import NO_SESSION, Action, ApprovalId, SessionId
 
 _log = logging.getLogger("remit.seam")
 
@@ -87,9 +87,10 @@ class Seam:
         self._session = session
 
     @property
-    def in_session(self) -> bool:
-        """Whether calls from here belong to a session of this guard."""
-        return self._session is not None or current(self.enforcement) is not None
+    def session(self) -> SessionId:
+        """The session that calls from here belong to; empty when there is none."""
+        scope = current(self.enforcement) or self._session
+        return NO_SESSION if scope is None else scope.id
 
     def before(
         self,

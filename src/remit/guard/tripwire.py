@@ -29,7 +29,8 @@ class Clearance:
 
     def __init__(self, tool: str) -> None:
         self.tool = tool
-        self.used = False
+        self.used: set[str] = set()
+        """The ways of a tool that have passed: each of them may once, the first of them first."""
         self.error: BaseException | None = None
         """What the tool raised, also where the framework made a message of it."""
 
@@ -54,11 +55,21 @@ def note_error(tool: str, error: BaseException) -> None:
         clearance.error = error
 
 
-def tripwired(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
-    """Give ``fn`` as it runs under a decision for ``tool`` only; of the same kind and looks."""
+def tripwired(
+    fn: Callable[..., Any], tool: str, *, way: str = "", through: str = ""
+) -> Callable[..., Any]:
+    """Give ``fn`` as it runs under a decision for ``tool`` only; of the same kind and looks.
+
+    Args:
+        fn: what runs the tool.
+        tool: its name; empty where frameworks give it other names, for whatever was decided on.
+        way: which of a tool's ways ``fn`` is, where it has several.
+        through: another way that may lead to this one, as an async method to the blocking one.
+    """
     if is_tripwired(fn):
         return fn
-    wrapper = _asynchronous(fn, tool) if _is_async(fn) else _blocking(fn, tool)
+    made = _asynchronous if _is_async(fn) else _blocking
+    wrapper = made(fn, lambda: _pass(tool, way, through))
     return looking_like(wrapper, fn, tool)
 
 
@@ -90,9 +101,9 @@ def is_tripwired(fn: Any) -> bool:
     return getattr(fn, "__remit_tripwire__", False) is True
 
 
-def _blocking(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
+def _blocking(fn: Callable[..., Any], passed: Callable[[], Clearance]) -> Callable[..., Any]:
     def wired(*args: Any, **kwargs: Any) -> Any:
-        clearance = _pass(tool)
+        clearance = passed()
         try:
             return fn(*args, **kwargs)
         except BaseException as error:
@@ -102,9 +113,9 @@ def _blocking(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
     return wired
 
 
-def _asynchronous(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
+def _asynchronous(fn: Callable[..., Any], passed: Callable[[], Clearance]) -> Callable[..., Any]:
     async def wired(*args: Any, **kwargs: Any) -> Any:
-        clearance = _pass(tool)
+        clearance = passed()
         try:
             return await fn(*args, **kwargs)
         except BaseException as error:
@@ -114,15 +125,20 @@ def _asynchronous(fn: Callable[..., Any], tool: str) -> Callable[..., Any]:
     return wired
 
 
-def _pass(tool: str) -> Clearance:
+def _pass(tool: str, way: str, through: str) -> Clearance:
     clearance = _clearance.get()
-    if clearance is None or clearance.used or text.name(clearance.tool) != text.name(tool):
+    if (
+        clearance is None
+        or way in clearance.used
+        or not clearance.used <= {through}
+        or text.name(clearance.tool) != text.name(tool or clearance.tool)
+    ):
         raise Denied(
-            f"{tool} was not run: it was reached without a decision. Something calls it around its "
-            "adapter, such as an agent that was made later: put that agent under Remit as well "
-            "(docs/adapters)."
+            f"{tool or 'A tool'} was not run: it was reached without a decision. Something calls "
+            "it around its adapter, such as an agent that was made later: put that agent under "
+            "Remit as well (docs/adapters)."
         )
-    clearance.used = True
+    clearance.used.add(way)
     return clearance
 
 

@@ -6,14 +6,17 @@ import asyncio
 from typing import Any
 
 import langchain_notes as page
-from contract import Came, Script
+from contract import RAN, Came, Scene, Script, call, contains, equal, read_note
 from langchain.agents import create_agent
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command
+
+from remit.adapters.langchain import govern
 
 CONFIG = {"configurable": {"thread_id": "1"}}
 
@@ -48,7 +51,44 @@ def tool(fn: Any) -> Any:
     return StructuredTool.from_function(fn)
 
 
+class OwnTool(BaseTool):
+    """A tool as people write them: its async method calls the blocking one."""
+
+    name: str = "read_note"
+    description: str = "Read a note."
+
+    def _run(self, name: str) -> str:
+        return read_note(name)
+
+    async def _arun(self, name: str) -> str:
+        return self._run(name)
+
+
+def tools_of_own_classes(scene: Scene) -> None:
+    for mode in ("sync", "async"):
+        RAN.clear()
+        scene.mode = mode
+        script = Script([[call("read_note", "c1", "TODO")], "done"])
+        agent = page.notes_agent(model(script), [OwnTool()], scene.guard)
+        contains(scene.play(agent).said, "done")
+        equal(RAN, [("read_note", "todo")])
+
+
+def governed_twice(scene: Scene) -> None:
+    """Nothing is decided on twice, and a graph in a graph is found."""
+    script = Script([[call("read_note", "c1", "a")], "done"])
+    inner = create_agent(model(script), [tool(read_note)], checkpointer=InMemorySaver())
+    outer = StateGraph(MessagesState)
+    outer.add_node("inner", inner)
+    outer.add_edge(START, "inner")
+    agent = govern(govern(outer.compile(), scene.guard), scene.guard)
+    contains(scene.play(agent).said, "done")
+    equal(scene.decisions(), ["read_note allow"])
+
+
 class Framework:
+    more = (tools_of_own_classes, governed_twice)
+
     def agent(self, script: Any, tools: Any, guard: Any) -> Any:
         made = [tool(fn) for fn in tools]
         if guard is None:
