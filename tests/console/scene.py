@@ -20,6 +20,11 @@ _SPEND = (
 class Scene:
     """What happened, by the names that pages are found under."""
 
+    SCREENS = (
+        *("live", "session", "why", "approvals", "policy", "costs"),
+        *("agents", "agent", "audit", "record", "health"),
+    )
+
     def __init__(self, desk: Desk) -> None:
         self.session = desk.session(
             intent="Count the blue chairs, and tell the supplier how many to send", user="boss"
@@ -69,19 +74,14 @@ class Scene:
     @property
     def screens(self) -> dict[str, str]:
         """Every screen, by the name of its picture."""
-        return {
-            "live": "live",
+        places = {
             "session": f"sessions/{self.session.id}",
             "why": f"decisions/{self.denied}",
             "approvals": f"approvals/{self.held}",
-            "policy": "policy",
-            "costs": "costs",
-            "agents": "agents",
             "agent": "agents/inventory-bot",
-            "audit": "audit",
             "record": "audit/records/0",
-            "health": "health",
         }
+        return {name: places.get(name, name) for name in self.SCREENS}
 
 
 READY = {"policy": "[data-ready]", "costs": "[data-drawn]", "agents": "svg.graph"}

@@ -14,7 +14,7 @@ from remit.model import Session, SessionId
 from remit.storage import Snapshot
 from remit.switch import lineage
 
-SCANNED = 20_000
+SCANNED = 10_000
 """Records at the end of the log in which delegated sessions are looked for."""
 MOST = 50
 """Sessions that a tree shows."""
