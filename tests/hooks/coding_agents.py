@@ -182,18 +182,39 @@ def _codex(home: Path, folder: Path, url: str) -> tuple[list[str], dict[str, str
     modules = installed("codex") / "node_modules" / "@openai"
     program = next(modules.glob("codex-*/vendor/*/bin/codex"))
     options = ["--skip-git-repo-check", "-s", "danger-full-access"]
-    # A user reviews hooks once in the program itself; nobody is there to do that here.
-    options.append("--dangerously-bypass-hook-trust")
     return [str(program), "exec", *options, "go"], {"FAKE_KEY": "dummy"}
 
 
+def reviewed(path: Path) -> str:
+    """The part of config.toml with which Codex says that its user has reviewed all hooks.
+
+    As its ``app-server`` lists places and digests (``hooks/list``).
+    """
+    lines = []
+    for event, groups in json.loads(path.read_text())["hooks"].items():
+        label = "".join(f"_{c.lower()}" if c.isupper() else c for c in event).lstrip("_")
+        for at, group in enumerate(groups):
+            for within, hook in enumerate(group["hooks"]):
+                handler = {"async": False, "command": hook["command"], "type": "command"}
+                handler["timeout"] = hook.get("timeout", 600)
+                identity = {"event_name": label, "hooks": [handler]}
+                if "matcher" in group:
+                    identity["matcher"] = group["matcher"]
+                text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+                key = json.dumps(f"{path}:{label}:{at}:{within}")
+                digest = hashlib.sha256(text.encode()).hexdigest()
+                lines.append(f'[hooks.state.{key}]\ntrusted_hash = "sha256:{digest}"\n')
+    return "".join(lines)
+
+
 def _codex_settings(home: Path, folder: Path, url: str) -> None:
-    (home / ".codex").mkdir(exist_ok=True)
+    hooks = home / ".codex" / "hooks.json"
+    hooks.parent.mkdir(exist_ok=True)
     (home / ".codex" / "config.toml").write_text(
         'model = "scripted"\nmodel_provider = "fake"\napproval_policy = "never"\n'
         f'[model_providers.fake]\nname = "fake"\nbase_url = "{url}/v1"\nwire_api = "responses"\n'
         'env_key = "FAKE_KEY"\nstream_max_retries = 0\nrequest_max_retries = 0\n'
-        "[analytics]\nenabled = false\n"
+        "[analytics]\nenabled = false\n" + (reviewed(hooks) if hooks.exists() else "")
     )
 
 

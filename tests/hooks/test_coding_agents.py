@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import coding_agents
 import pytest
 from coding_agents import AGENTS, IN_CI, CodingAgent
 from hooked import hook_server
@@ -145,6 +146,20 @@ def test_a_server_decides(agent: CodingAgent, tmp_path: Path) -> None:
     assert ran.did("allowed"), ran.output
     assert not ran.did("forced")
     assert any("force-push" in told for told in ran.told)
+
+
+def test_codex_runs_no_hook_that_was_not_reviewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is why ``remit hooks status`` does not call it protected then."""
+    home, agent = tmp_path / "home", AGENTS["codex"]
+    install(home, agent)
+    monkeypatch.setattr(coding_agents, "reviewed", lambda path: "")
+    assert agent.run(home, tmp_path / "one", [agent.shell("touch x && git push -f")]).did("x")
+    assert "NOT protected" in remit(home, "hooks", "status", "codex").stdout
+    monkeypatch.undo()
+    assert not agent.run(home, tmp_path / "two", [agent.shell("touch x && git push -f")]).did("x")
+    assert "Codex  protected" in remit(home, "hooks", "status", "codex").stdout
 
 
 RESULTS = """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from coding_agents import reviewed
 from hooked import REMIT
 
 from remit.cli import app
@@ -138,12 +139,18 @@ def test_a_program_that_is_gone_still_refuses_and_one_that_lets_through_is_seen(
 def test_codex_is_not_called_protected_before_it_trusts_the_hooks(
     remit: Run, tmp_path: Path
 ) -> None:
+    """The digests are those that Codex itself gives; it runs with them in test_coding_agents."""
     host = host_of("codex")
     path = given(tmp_path, host)
     assert "reviewed them" in remit(tmp_path, "install", host.name, "--user", "ada", code=1)
-    key = f"{path}:pre_tool_use:0:0"
-    path.with_name("config.toml").write_text(f'[hooks.state."{key}"]\ntrusted_hash = "sha256:0"\n')
+    config = path.with_name("config.toml")
+    config.write_text(reviewed(path))
     assert state(remit, tmp_path, host, 0)["protected"]
+    config.write_text(reviewed(path) + "[features]\nhooks = false\n")
+    assert "switched off" in state(remit, tmp_path, host, 1)["problems"][0]
+    config.write_text(reviewed(path))
+    # Other hooks have to be reviewed anew.
+    remit(tmp_path, "install", host.name, "--user", "ada", "--wait", "9", code=1)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -23,6 +22,7 @@ from remit.guard.opening import beside, read_documents
 from remit.hooks.answers import BEFORE, EVENTS
 from remit.hooks.hosts import HOSTS, HookHost, host_of
 from remit.hooks.installing import HookCommand, HookFile
+from remit.hooks.trust import unreviewed
 from remit.policy import load
 
 NAMES = tuple(host.name for host in HOSTS)
@@ -252,7 +252,8 @@ def _state(file: HookFile) -> dict[str, Any]:
             for event, command in commands.items()
             if EVENTS[host.name].get(event) == BEFORE and (fault := _probe(command)) is not None
         ]
-        wrong += _unreviewed(file) if host.name == "codex" else []
+        if host.name == "codex":
+            wrong += unreviewed(file.path, file.settings(_parse))
     return {
         "host": host.name,
         "file": str(file.path),
@@ -275,19 +276,6 @@ def _probe(command: str) -> str | None:
         return "it gave no JSON; is remit still where it was?"
     refused = "deny" in json.dumps(answer)
     return None if done.returncode == 0 and refused else "it did not refuse"
-
-
-def _unreviewed(file: HookFile) -> list[str]:
-    """What Codex has not been told to trust yet."""
-    try:
-        config = tomllib.loads(file.path.with_name("config.toml").read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError):
-        config = {}
-    state = config.get("hooks", {}).get("state", {})
-    known = [key for key in state if key.startswith(str(file.path)) and ":pre_tool_use:" in key]
-    if any(state[key].get("trusted_hash") for key in known):
-        return []
-    return ["Codex does not run these hooks until you have reviewed them: start codex, then /hooks"]
 
 
 def _show(row: dict[str, Any]) -> None:

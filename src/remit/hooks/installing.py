@@ -133,17 +133,25 @@ class HookFile(Struct, frozen=True):
         Raises:
             ConfigError: the file cannot be read or understood.
         """
-        text = self.text()
         if self.host.form == "plugin":
+            text = self.text()
             found = re.search(r"^const COMMANDS = (\{.*\})$", text, re.MULTILINE)
             return {} if found is None else dict(json.loads(found[1]))
-        hooks = _settings(self.path, text, parse).get("hooks", {})
+        hooks = self.settings(parse).get("hooks", {})
         return {
             event: command
             for event, entries in hooks.items()
             for command in map(_command, _entries(entries))
             if command is not None
         }
+
+    def settings(self, parse: Parse) -> dict[str, Any]:
+        """What is in it, where it is JSON.
+
+        Raises:
+            ConfigError: the file cannot be read or understood.
+        """
+        return _settings(self.path, self.text(), parse)
 
     def _untouched(self, text: str) -> str | None:
         """The text before Remit, where the file is as Remit wrote it; else None."""
@@ -203,6 +211,11 @@ def without_hooks(settings: Mapping[str, Any]) -> dict[str, Any]:
             hooks[event] = left
     rest = {name: value for name, value in settings.items() if name != "hooks"}
     return {**rest, "hooks": hooks} if hooks else rest
+
+
+def is_own(entry: Any) -> bool:
+    """Whether a hook is Remit's."""
+    return _command(entry) is not None
 
 
 def _left_of(entry: Any) -> Any:
