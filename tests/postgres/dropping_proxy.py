@@ -21,6 +21,8 @@ class DroppingProxy:
         self.chance = 0.0
         self.holding = False
         self.cuts = 0
+        self.at_commit = ""
+        """``before``: the next commit does not arrive; ``after``: its answer does not."""
         self._socket = folder / ".s.PGSQL.5432"
         self._random = random.Random(seed)
         self._server: asyncio.Server | None = None
@@ -68,12 +70,23 @@ class DroppingProxy:
                 each.transport.abort()
             self._tasks.discard(task)
 
+    async def _cut_commit(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        arrives, self.at_commit = self.at_commit == "after", ""
+        self.cuts += 1
+        if arrives:
+            writer.write(data)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        raise ConnectionResetError
+
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asks: bool
     ) -> None:
         while data := await reader.read(1 << 16):
             while self.holding:
                 await asyncio.sleep(0.05)
+            if asks and self.at_commit and b"COMMIT\0" in data:
+                await self._cut_commit(writer, data)
             writer.write(data)
             with suppress(OSError):
                 await writer.drain()

@@ -223,7 +223,8 @@ class FaultyFleet:
         """Hold the log against what clients and the truth know."""
         with PostgresStore(self.direct) as store:
             records = records_of(store)
-        assert check_log(enumerate(records), self.tally) == []
+        faults = check_log(enumerate(records), self.tally)
+        assert faults == [], faults[:5]
         assert self.truth.paid <= self.limit
         assert all(count <= 1 for count in self.truth.refunded.values())
         return {

@@ -276,6 +276,9 @@ class PostgresEngine:
             else:
                 records += unit.records
                 written.update(unit.writes)
+        # Before the commit: whether that arrived may come out later, and then all of it counts.
+        for unit, value in arranged.values:
+            unit.value = value
         transaction = PostgresTransaction(connection, head)
         with connection.pipeline():
             rows.append(connection, head, records)
@@ -288,8 +291,6 @@ class PostgresEngine:
             with connection.pipeline():
                 self._send(transaction)
         self._committed = True
-        for unit, value in arranged.values:
-            unit.value = value
         self._remember(transaction, written)
 
     def _take_head(self, again: bool) -> tuple[Head, Found]:
@@ -364,7 +365,7 @@ class PostgresEngine:
         if transaction.news:
             connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
         self._sent = True
-        connection.execute("COMMIT")
+        connection.execute("COMMIT", prepare=False)
 
     def _remember(self, transaction: PostgresTransaction, written: dict[Place, Any]) -> None:
         """Take over what is durable now."""

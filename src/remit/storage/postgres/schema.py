@@ -157,6 +157,8 @@ def schema_version(connection: psycopg.Connection[Any]) -> int:
 
 def is_lost(error: psycopg.Error) -> bool:
     """Whether an error means that the connection is gone, or about to go."""
+    if isinstance(error, errors.IdleInTransactionSessionTimeout | errors.IdleSessionTimeout):
+        return True
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not isinstance(
         error,
         errors.DiskFull
