@@ -70,23 +70,16 @@ class DroppingProxy:
                 each.transport.abort()
             self._tasks.discard(task)
 
-    async def _cut_commit(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        arrives, self.at_commit = self.at_commit == "after", ""
-        self.cuts += 1
-        if arrives:
-            writer.write(data)
-            await writer.drain()
-            await asyncio.sleep(0.02)
-        raise ConnectionResetError
-
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asks: bool
     ) -> None:
         while data := await reader.read(1 << 16):
             while self.holding:
                 await asyncio.sleep(0.05)
-            if asks and self.at_commit and b"COMMIT\0" in data:
-                await self._cut_commit(writer, data)
+            if self.at_commit == ("before" if asks else "after") and b"COMMIT\0" in data:
+                self.at_commit = ""
+                self.cuts += 1
+                raise ConnectionResetError
             writer.write(data)
             with suppress(OSError):
                 await writer.drain()

@@ -99,7 +99,7 @@ def test_positions_are_right_when_the_answer_was_lost(between: Between, database
 def test_a_node_that_just_tries_again_counts_twice(
     between: Between, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PostgresEngine, "_status", lambda _: "aborted")
+    monkeypatch.setattr(PostgresEngine, "_has_arrived", lambda _: False)
     with PostgresStore(between.url) as store:
         between.proxy.at_commit = "after"
         store.write(counted)

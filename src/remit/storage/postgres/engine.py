@@ -15,6 +15,7 @@ Where it broke between COMMIT and the answer, the node asks what became of the t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from secrets import token_hex
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
@@ -43,13 +44,16 @@ _AHEAD = 1_000_000_000
 _PAUSE = 0.05
 
 _HEAD = "SELECT generation, stopped, size, at, edge FROM head"
-_LOCK = (
-    "SELECT generation, stopped, size, at, edge, pg_current_xact_id()::text FROM head FOR UPDATE"
-)
+_LOCK = f"{_HEAD} FOR UPDATE"
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _OVERDUE = (
     "SELECT DISTINCT session FROM actions WHERE open AND session = ANY(%s) AND lease_until <= %s"
 )
 _MOVE = "UPDATE head SET generation = %s, stopped = %s, size = %s, at = %s, edge = %s"
+_MARK = (
+    "INSERT INTO marks (node, mark) VALUES (%s, %s) ON CONFLICT (node) "
+    "DO UPDATE SET mark = excluded.mark, at = clock_timestamp()"
+)
 _AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 
 
@@ -67,7 +71,10 @@ class PostgresEngine:
         """Where the log ended when this node saw it last."""
         self._shared = False
         """Whether other nodes had written when this one took the head last."""
-        self._xid: str | None = None
+        self._node = token_hex(12)
+        """Stands for this engine in ``marks``."""
+        self._mark = 0
+        """Of the attempt under way."""
         self._sent = False
         self._committed = False
 
@@ -79,7 +86,6 @@ class PostgresEngine:
         """
         self._units = []
         self._committed = self._sent = False
-        self._xid = None
         try:
             if self._head is None:
                 self._head = self._patiently(self._read_head)
@@ -134,10 +140,10 @@ class PostgresEngine:
 
     def committed(self) -> bool:
         """Whether the group last begun is durable. Asked after an interrupt."""
-        if self._sent and not self._committed and self._xid is not None:
+        if self._sent and not self._committed:
+            self._drop()
             try:
-                self._drop()
-                self._committed = self._patiently(self._status) == "committed"
+                self._committed = self._patiently(self._has_arrived)
             except psycopg.Error:
                 return False
         return self._committed
@@ -202,7 +208,7 @@ class PostgresEngine:
         if self._sent and lost:
             self._drop()
             try:
-                if self._patiently(self._status) == "committed":
+                if self._patiently(self._has_arrived):
                     self._forget()
                     self._committed = True
                     return True
@@ -223,16 +229,18 @@ class PostgresEngine:
             sleep(_PAUSE)
         return False
 
-    def _status(self) -> str | None:
-        """What became of the transaction whose commit was sent."""
+    def _has_arrived(self) -> bool:
+        """Whether the commit that was sent became durable.
+
+        Its connection may not be over for the database yet; but as long as it is not, it holds the
+        head.
+        """
         connection = self._connection()
-        deadline = monotonic() + self._timeout
-        while True:
-            row = connection.execute("SELECT pg_xact_status(%s::xid8)", (self._xid,)).fetchone()
-            status: str | None = row[0] if row else None
-            if status != "in progress" or monotonic() >= deadline:
-                return status
-            sleep(_PAUSE)
+        connection.execute(_BEGIN)
+        connection.execute(_LOCK)
+        row = connection.execute("SELECT mark FROM marks WHERE node = %s", (self._node,)).fetchone()
+        connection.execute("ROLLBACK")
+        return row is not None and row[0] == self._mark
 
     # What drafts ask for.
 
@@ -259,7 +267,7 @@ class PostgresEngine:
         connection, drafts, units = self._connection(), self._drafts, self._units
         self._sent = False
         encoded = rows.encoded(drafts.written)
-        head, found = self._take_head(again)
+        head, found = self._take_head(connection, again)
         ready = [] if again else [unit for unit in units if not unit.needs_head]
         arranged = arrange(ready, found)
         drafts.begin(arranged.size, arranged.at)
@@ -284,18 +292,18 @@ class PostgresEngine:
             rows.append(connection, head, records)
             rows.write(connection, transaction.generation, written, encoded)
             if not exact:
-                self._send(transaction)
+                self._send(connection, transaction)
         if exact:
             for unit in exact:
-                self._run_exactly(transaction, unit)
+                self._run_exactly(connection, transaction, unit)
             with connection.pipeline():
-                self._send(transaction)
+                self._send(connection, transaction)
         self._committed = True
         self._remember(transaction, written)
 
-    def _take_head(self, again: bool) -> tuple[Head, Found]:
+    def _take_head(self, connection: rows.Connection, again: bool) -> tuple[Head, Found]:
         """Lock the head, and look what the drafts were told that is not so any more."""
-        connection, drafts, known = self._connection(), self._drafts, self._head
+        drafts, known = self._drafts, self._head
         asked: dict[Any, int] = {}
         for unit in self._units:
             asked.update(unit.overdue)
@@ -303,13 +311,13 @@ class PostgresEngine:
         # Where others write too, what was read is checked with the same question.
         check = rows.RowCheck({} if again or not self._shared else self._reads())
         with connection.pipeline():
-            connection.execute("BEGIN")
+            connection.execute(_BEGIN)
             locked = connection.execute(_LOCK, binary=True, prepare=True)
             overdue = connection.execute(_OVERDUE, (list(asked), horizon), prepare=True)
             check.ask(connection)
         row = locked.fetchone()
         assert row is not None, "made with the schema"
-        head, self._xid = Head(*row[:5]), row[5]
+        head = Head(*row)
         late = {session for (session,) in overdue.fetchall()}
         foreign = again or known is None or known.generation != head.generation
         if foreign:
@@ -339,9 +347,11 @@ class PostgresEngine:
             if entry.epoch != epoch
         }
 
-    def _run_exactly(self, transaction: PostgresTransaction, unit: Draft) -> None:
+    def _run_exactly(
+        self, connection: rows.Connection, transaction: PostgresTransaction, unit: Draft
+    ) -> None:
         """Run a closure on the database, under a savepoint."""
-        connection, before = self._connection(), transaction.head.copy()
+        before = transaction.head.copy()
         connection.execute("SAVEPOINT closure")
         unit.value = unit.error = None
         try:
@@ -357,10 +367,12 @@ class PostgresEngine:
                 translate(error, self._links.url) if isinstance(error, psycopg.Error) else error
             )
 
-    def _send(self, transaction: PostgresTransaction) -> None:
+    def _send(self, connection: rows.Connection, transaction: PostgresTransaction) -> None:
         """Move the head on, and commit; to be called in a pipeline."""
-        connection, head = self._connection(), transaction.head
+        head = transaction.head
         moved = (transaction.generation, head.stopped, head.size, head.at, head.edge())
+        self._mark += 1
+        connection.execute(_MARK, (self._node, self._mark), prepare=True)
         connection.execute(_MOVE, moved, prepare=True)
         if transaction.news:
             connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))

@@ -183,6 +183,9 @@ class FleetMember:
                 connection.execute(
                     "DELETE FROM nodes WHERE seen_at < clock_timestamp() - interval '1 day'"
                 )
+                connection.execute(
+                    "DELETE FROM marks WHERE at < clock_timestamp() - interval '1 day'"
+                )
             else:
                 connection.execute(_DEPOSE.encode(), (_LEADING, SILENCE))
         self._beaten = time.monotonic()

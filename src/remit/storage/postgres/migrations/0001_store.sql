@@ -10,6 +10,13 @@ CREATE TABLE head (
     edge bytea NOT NULL          -- hashes of the perfect subtrees that make up the tree
 ) WITH (fillfactor = 10);
 INSERT INTO head VALUES (1, 0, 0, 0, 0, '');
+-- The last commit of each node, so that one whose answer was lost can be asked for. The ids of
+-- transactions would not do: after a crash they are given again.
+CREATE TABLE marks (
+    node text COLLATE "C" PRIMARY KEY,
+    mark bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 10);
 CREATE TABLE records (
     position bigint NOT NULL,
     at bigint NOT NULL,
