@@ -8,6 +8,7 @@ import time
 from functools import partial
 from typing import Any
 
+from benchmarks import flow_peer
 from benchmarks.measure import in_turn, line, verdict
 from remit.provenance import digests
 from remit.provenance.grounding import Provenance, stored
@@ -51,6 +52,7 @@ def run() -> None:
     line(f"memory of a session with {held} values", f"{len(stored(seen)) / 1024:.0f} KiB")
     most = 8 * (MAX_SEEN + MAX_TRUSTED) + MAX_RECORDS * 400
     line("memory of a session, at most, for one label", f"about {most * 4 // 3 // 1024} KiB stored")
+    flow_peer.run(mails(chance, 60_000))
 
 
 def _observed(before: Memory, result: Any) -> float:
