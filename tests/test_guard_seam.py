@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 
-from guarding import approve, decisions, log, open_guard, outcomes, settled
+from guarding import EMBEDDED, approve, decisions, log, open_guard, outcomes, settled
 from remit import Denied, Guard, RemitError
 from remit.guard import Cleared, Shape, Stopped, TextShape, is_tripwired, tripwired
 from remit.guard.functions import governed, governed_by_name
 from remit.guard.seam import as_text, from_text
 from remit.guard.steps import run
 from remit.guard.tripwire import clearing, note_error
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 RULES = """
 tools:
@@ -121,6 +123,7 @@ def test_what_cannot_be_put_before_policy_does_not_run(guard: Guard, arguments: 
     assert ran == []
 
 
+@EMBEDDED
 def test_a_fault_inside_remit_is_a_refusal(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
     """Of whatever kind: here its store is closed, and its enforcement is no enforcement."""
     ran: list[Any] = []
@@ -138,6 +141,7 @@ def test_a_fault_inside_remit_is_a_refusal(guard: Guard, caplog: pytest.LogCaptu
     assert "Remit failed" in caplog.text
 
 
+@EMBEDDED
 def test_an_outcome_that_cannot_be_recorded_keeps_the_result_back(
     guard: Guard, caplog: pytest.LogCaptureFixture
 ) -> None:

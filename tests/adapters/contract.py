@@ -562,6 +562,8 @@ def main(name: str, only: str = "") -> int:
     with tempfile.TemporaryDirectory(prefix="remit-contract-") as place:
         folder = Path(place)
         (folder / "remit.yaml").write_text(policy_for(driver))
+        if "stream" not in adapter.modes:
+            say(scenario="streaming", reason=not_applicable(adapter, "streaming"))
         for scenario in (*SCENARIOS, *getattr(driver, "more", ())):
             if only and scenario.__name__ != only:
                 continue

@@ -41,6 +41,8 @@ class Adapter(Struct, frozen=True, kw_only=True):
     that is made later: it refuses, it is decided on there as well, or it runs."""
     on_error: str
     """What keeps a fault of Remit from letting a tool run."""
+    hosted: bool = False
+    """Whether tools that the model's provider runs are seen. The model gateway sees them."""
     hidden: str = ""
     """What the framework does not show to any adapter; empty: nothing known."""
     not_applicable: tuple[tuple[str, str], ...] = ()
@@ -220,7 +222,10 @@ DSPY = Adapter(
     around="decided",
     on_error="the tool itself decides and gives a refusal as its output",
     hidden="code that a CodeAct or ProgramOfThought program writes",
-    not_applicable=(("parallel", "ReAct makes one call in a turn"),),
+    not_applicable=(
+        ("parallel", "ReAct makes one call in a turn"),
+        ("streaming", "streamify passes on what the model says; tools run as without it"),
+    ),
 )
 
 AG2 = Adapter(
@@ -235,6 +240,7 @@ AG2 = Adapter(
     around="unnoticed",
     on_error="the middleware gives results and never raises",
     hidden="tools that the model's provider runs; middleware of a single tool, which comes after",
+    not_applicable=(("streaming", "every run streams its events; there is no other way"),),
 )
 
 SEMANTIC_KERNEL = Adapter(
@@ -263,6 +269,7 @@ HAYSTACK = Adapter(
     around="decided",
     on_error="the tool itself decides and gives a refusal as its output",
     hidden="tools that the model's provider runs",
+    not_applicable=(("streaming", "a callback gets what the model says; tools run as without it"),),
 )
 
 AGNO = Adapter(
@@ -297,7 +304,7 @@ _NO_TOOLS = "messages are no tools; its own scenarios send and receive them over
 
 _OF_TOOLS = (
     *("allowed", "denied", "parallel", "redact", "hold", "exception"),
-    *("cancellation", "fault", "no_session", "unprotected"),
+    *("cancellation", "fault", "no_session", "unprotected", "streaming"),
 )
 
 A2A = Adapter(

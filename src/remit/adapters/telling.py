@@ -7,21 +7,24 @@ from collections.abc import Sequence
 from remit.adapters.declared import Adapter
 
 _MODES = {"sync": "blocking", "async": "event loop", "stream": "streaming"}
+_HOSTED = {True: "seen", False: "not seen: use the model gateway"}
 
 
 def table(adapters: Sequence[Adapter]) -> tuple[list[str], list[list[str]]]:
     """Headers and one row for each adapter."""
-    headers = ["adapter", "framework", "tested", "ways", "rewrite", "redact", "hold", "children"]
+    headers = ["adapter", "tested", "ways", "rewrite", "redact", "hold", "children"]
+    headers += ["reached around", "hosted tools"]
     rows = [
         [
             each.name,
-            each.title,
             each.tested,
             ", ".join(each.modes),
             _yes(each.rewrite),
             _yes(each.redact),
             each.hold,
             _yes(each.children),
+            each.around,
+            _yes(each.hosted),
         ]
         for each in adapters
     ]
@@ -42,6 +45,7 @@ def facts(adapter: Adapter) -> list[tuple[str, str]]:
         ("child agents", "governed with their parent" if adapter.children else "none"),
         ("a tool reached around the adapter", adapter.around),
         ("when Remit itself fails", adapter.on_error),
+        ("tools that the provider runs", _HOSTED[adapter.hosted]),
         ("not seen", adapter.hidden or "nothing known"),
     ]
     return [*said, *((f"not tested: {name}", why) for name, why in adapter.not_applicable)]
