@@ -22,6 +22,7 @@ ORIGIN = HttpOrigin("http", "crm.corp", 80)
 JSON = ("Content-Type", "application/json")
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 INTEGERS = {"type": "array", "items": {"type": "integer"}}
+ANYTHING = {"type": "array", "items": True}
 DOCUMENT = read_openapi(
     {
         "openapi": "3.1.0",
@@ -33,6 +34,7 @@ DOCUMENT = read_openapi(
                     {"name": "tag", "in": "query", "schema": INTEGERS},
                     {"name": "rate", "in": "query", "schema": {"type": "number"}},
                     {"name": "X-Tenant", "in": "header"},
+                    {"name": "any", "in": "query", "schema": ANYTHING},
                 ],
                 "get": {"operationId": "show"},
                 "post": {
@@ -127,7 +129,7 @@ def test_an_operation_has_typed_arguments():
         "other": None,
     }  # fmt: skip
     assert found.context["http"]["template"] == "/orders/{id}"
-    assert action("GET", "/orders/7?tag=1").arguments == {"id": 7, "tag": [1]}
+    assert action("GET", "/orders/7?tag=1&any=1").arguments == {"id": 7, "tag": [1], "any": ["1"]}
     assert action("PUT", "/orders/7", JSON, body=b"[1]").arguments == {"id": 7, "body": [1]}
     assert action("PUT", "/orders/7").arguments == {"id": 7}
     assert action("GET", "/other").action.name == "http.get crm.corp/other"

@@ -184,12 +184,24 @@ def named(name: str, place: str) -> dict[str, Any]:
         (taking({"$ref": "#/none"}), "nowhere"),
         (taking({"$ref": "#/c"}, c={"$ref": "#/c"}), "circle"),
         (posted({"type": "what"}), "schema"),
+        (posted(7), "is an object"),
         (posted({"type": "array"}, named("body", "query")), "called body"),
     ],
 )
 def test_documents_that_cannot_be_used_say_why(document: Any, problem: str):
     with pytest.raises(InvalidArgument, match=problem):
         read_openapi(document, "crm")
+
+
+def test_schemas_may_be_true_or_false():
+    anything = {"in": "query", "name": "a", "schema": True}
+    nothing = {"in": "query", "name": "b", "schema": False}
+    [operation] = of({"/a": get("x", parameters=[anything, nothing])}).operations
+    operation.check({"a": [1]})
+    with pytest.raises(HttpFault):
+        operation.check({"b": "1"})
+    [posts] = of({"/a": {"post": {"operationId": "x", **body(True)}}}).operations
+    posts.check({"body": 7})
 
 
 def test_references_are_bounded():

@@ -285,8 +285,10 @@ def _with_body(
     return together
 
 
-def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
+def _typed(value: Any, schema: Any) -> Any:
     """A text of a path, query, header or form in the type that its schema gives it, if it fits."""
+    if not isinstance(schema, Mapping):
+        return value
     kind = schema.get("type")
     if isinstance(value, list):
         items = schema.get("items", {})

@@ -244,7 +244,7 @@ def _parameters(source: _Source, template: str, written: list[Any]) -> dict[str,
             continue
         if place == "cookie":
             raise InvalidArgument(source.where, f"{name}: cookies do not reach the server")
-        schema = each.get("schema", {"type": "string"})
+        schema = _plain(source, each.get("schema", {"type": "string"}))
         found[name] = Argument(name, place, bool(each.get("required")) or place == "path", schema)
     in_path = re.findall(r"\{([^{}/]+)\}", template)
     for name in in_path:
@@ -266,9 +266,17 @@ def _body_schema(source: _Source, body: Any) -> Mapping[str, Any] | None:
     for media, each in content.items():
         plain = str(media).partition(";")[0].strip().lower()
         if plain.endswith(("/json", "+json", "/x-www-form-urlencoded", "/form-data", "/xml")):
-            schema: Mapping[str, Any] = (each or {}).get("schema", {})
-            return schema
+            return _plain(source, (each or {}).get("schema", {}))
     return {}
+
+
+def _plain(source: _Source, schema: Any) -> Mapping[str, Any]:
+    """A schema as an object; JSON Schema has ``true`` and ``false`` too."""
+    if isinstance(schema, bool):
+        return {} if schema else {"not": {}}
+    if not isinstance(schema, dict):
+        raise InvalidArgument(source.where, "a schema is an object")
+    return schema
 
 
 def _is_object(schema: Mapping[str, Any]) -> bool:
