@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from remit.errors import InvalidArgument
 from remit.model import Does
@@ -210,3 +214,54 @@ def test_references_are_bounded():
         deep = {"type": "object", "properties": {"a": deep}}
     with pytest.raises(InvalidArgument, match="too deep"):
         of({"/a": {"post": {"operationId": "x", **body(deep)}}})
+
+
+WHOLE = {
+    "openapi": "3.1.0",
+    "paths": {
+        "/a/{id}": {
+            "parameters": [{"name": "id", "in": "path", "schema": {"type": "integer"}}],
+            "post": {
+                "operationId": "x",
+                "x-remit-does": "pay",
+                "parameters": [{"$ref": "#/components/parameters/p"}],
+                **body({"$ref": "#/components/schemas/s"}, required=True),
+            },
+        }
+    },
+    "components": {
+        "parameters": {"p": {"name": "p", "in": "query", "required": True}},
+        "schemas": {"s": ITEM},
+    },
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from places(each, (*path, key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from places(each, (*path, number))
+
+
+def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    step, *rest = path
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[step] = replaced(value[step], tuple(rest), new)
+    return copy
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(list(places(WHOLE))), JSON)
+def test_whatever_is_wrong_with_a_document_is_said(path: tuple[Any, ...], new: Any):
+    with contextlib.suppress(InvalidArgument):
+        assert read_openapi(replaced(WHOLE, path, new), "crm").operations

@@ -7,7 +7,7 @@ parameters, bodies in JSON or as a form. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import jsonschema_rs
@@ -130,6 +130,8 @@ def read_openapi(document: Any, prefix: str) -> ApiDocument:
         names.add(folded)
         operations.append(operation)
         _plant(root, operation, where)
+    if not operations:
+        raise InvalidArgument("openapi.paths", "none of them has an operation")
     return ApiDocument(tuple(operations), root)
 
 
@@ -189,8 +191,9 @@ def _operation(
     name = written.get("operationId")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidArgument(source.where, "give it an operationId of letters, digits, _ . -")
-    arguments = _parameters(source, template, [*(shared or ()), *written.get("parameters", ())])
-    body = source.resolved(written.get("requestBody") or {})
+    given = [*_listed(source, shared), *_listed(source, written.get("parameters"))]
+    arguments = _parameters(source, template, given)
+    body = _object(source, source.resolved(written.get("requestBody") or {}))
     schema = _body_schema(source, body)
     members = schema if schema is not None and _is_object(schema) else None
     whole = schema if members is None else None
@@ -199,8 +202,11 @@ def _operation(
         whole, members = schema, None
         if _WHOLE in arguments:
             raise InvalidArgument(source.where, "a parameter is called body, as its body is")
-    required = bool(body.get("required")) if isinstance(body, dict) else False
-    combined = _combined(arguments, members, whole, required)
+    required = bool(body.get("required"))
+    needed = () if members is None else _listed(source, members.get("required"))
+    combined = _combined(arguments, members, whole, needed if required else ())
+    if whole is not None and required:
+        combined["required"].append(_WHOLE)
     try:
         validator = jsonschema_rs.validator_for(
             combined, pattern_options=jsonschema_rs.RegexOptions(), offline=True
@@ -236,7 +242,7 @@ def _does(source: _Source, method: str, written: Mapping[str, Any]) -> Does:
 
 def _parameters(source: _Source, template: str, written: list[Any]) -> dict[str, Argument]:
     found: dict[str, Argument] = {}
-    for each in source.resolved(written):
+    for each in (_object(source, one) for one in source.resolved(written)):
         place, name = each.get("in"), each.get("name")
         if place not in ("path", "query", "header", "cookie") or not isinstance(name, str):
             raise InvalidArgument(source.where, "a parameter lacks its name, or where it is")
@@ -259,15 +265,27 @@ def _parameters(source: _Source, template: str, written: list[Any]) -> dict[str,
     return found
 
 
-def _body_schema(source: _Source, body: Any) -> Mapping[str, Any] | None:
-    content = body.get("content") if isinstance(body, dict) else None
-    if not isinstance(content, dict):
+def _body_schema(source: _Source, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    content = body.get("content")
+    if content is None:
         return None
-    for media, each in content.items():
+    for media, each in _object(source, content).items():
         plain = str(media).partition(";")[0].strip().lower()
         if plain.endswith(("/json", "+json", "/x-www-form-urlencoded", "/form-data", "/xml")):
-            return _plain(source, (each or {}).get("schema", {}))
+            return _plain(source, _object(source, each or {}).get("schema", {}))
     return {}
+
+
+def _object(source: _Source, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidArgument(source.where, f"{str(value)[:40]!r} stands where an object belongs")
+    return value
+
+
+def _listed(source: _Source, value: Any) -> list[Any]:
+    if not isinstance(value, list | None):
+        raise InvalidArgument(source.where, f"{str(value)[:40]!r} stands where a list belongs")
+    return value or []
 
 
 def _plain(source: _Source, schema: Any) -> Mapping[str, Any]:
@@ -287,7 +305,7 @@ def _combined(
     arguments: Mapping[str, Argument],
     members: Mapping[str, Any] | None,
     whole: Mapping[str, Any] | None,
-    body_required: bool,
+    needed: Sequence[str],
 ) -> dict[str, Any]:
     """One schema for all arguments: nothing undeclared but what the body may have."""
     properties = {each.name: dict(each.schema) for each in arguments.values()}
@@ -296,13 +314,9 @@ def _combined(
     if members is not None:
         properties |= members["properties"]
         combined["additionalProperties"] = members.get("additionalProperties", False)
-        if body_required:
-            required += members.get("required", [])
     elif whole is not None:
         properties[_WHOLE] = dict(whole)
-        if body_required:
-            required.append(_WHOLE)
-    return {**combined, "properties": properties, "required": required}
+    return {**combined, "properties": properties, "required": [*required, *needed]}
 
 
 def _plant(root: _Segment, operation: ApiOperation, where: str) -> None:
