@@ -9,6 +9,7 @@ all, and bare durable appends, which nothing that is recorded can do without.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -72,8 +73,7 @@ def _configure(folder: Path, form: str, upstream: str, port: int, remit: int) ->
     shipped = (ROOT / "deploy" / "envoy" / f"{form or 'grpc'}.yaml").read_text()
     ports = {"10000": port, "9901": gateways.free_port(), "8702": remit, "8700": remit}
     ports["5000"] = int(upstream.rpartition(":")[2])
-    for old, new in ports.items():
-        shipped = shipped.replace(f"port_value: {old}", f"port_value: {new}")
+    shipped = re.sub(r"port_value: (\d+)", lambda found: f"port_value: {ports[found[1]]}", shipped)
     if not form:
         begin, end = map(
             shipped.index,

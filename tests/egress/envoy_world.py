@@ -125,8 +125,7 @@ def envoy_config(form: Form, remit: int, application: int, changes: dict[str, st
     """The configuration that is shipped, with the ports of a test."""
     text = (DEPLOY / f"{form}.yaml").read_text()
     ports = {"10000": 0, "9901": 0, "5000": application, "8702": remit, "8700": remit}
-    for old, new in ports.items():
-        text = text.replace(f"port_value: {old}", f"port_value: {new}")
+    text = re.sub(r"port_value: (\d+)", lambda found: f"port_value: {ports[found[1]]}", text)
     for before, after in changes.items():
         assert before in text
         text = text.replace(before, after)

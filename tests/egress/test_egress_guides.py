@@ -95,8 +95,8 @@ def test_the_commands_of_envoy_run(tmp_path: Path) -> None:
     settings = blocks("envoy", "toml")[0].replace("8702", str(check))
     (tmp_path / "remit.toml").write_text(listen + settings)
     shipped = (ROOT / "deploy" / "envoy" / "grpc.yaml").read_text()
-    for written, port in {"8702": check, "10000": front, "9901": free_port()}.items():
-        shipped = shipped.replace(f"port_value: {written}", f"port_value: {port}")
+    ports = {"8702": check, "10000": front, "9901": free_port(), "5000": free_port()}
+    shipped = re.sub(r"port_value: (\d+)", lambda found: f"port_value: {ports[found[1]]}", shipped)
     (tmp_path / "deploy" / "envoy").mkdir(parents=True)
     (tmp_path / "deploy" / "envoy" / "grpc.yaml").write_text(shipped)
     install, commands = script.split("\n", 1)

@@ -5,6 +5,7 @@ Needs the extra ``remit[envoy]``.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ from remit.gateway import envoy_messages
 from remit.gateway.envoy import CheckedRequest, EnvoyDecisions
 from remit.gateway.http_problems import problem_for
 
+_GATHER = 0.001
+"""Seconds that a check waits for others where some are under way: gRPC hands them over one by one,
+and those that go on together share the look at the key and the commit."""
 _SPARE = 65_536
 """Bytes of a check besides the body of the request."""
 _log = logging.getLogger("remit.envoy")
@@ -38,6 +42,7 @@ class EnvoyListener:
         self._server: grpc.aio.Server | None = None
         self.active = 0
         """Requests that are being answered at this moment."""
+        self._gathering: asyncio.Future[None] | None = None
 
     async def start(self, opened: Sequence[socket.socket]) -> Sequence[str]:
         """Listen; the URLs at which it does.
@@ -78,9 +83,24 @@ class EnvoyListener:
         """Answer one question."""
         self.active += 1
         try:
+            if self.active > 1:
+                await self._gathered()
             return await self._checked(bytes(asked))
         finally:
             self.active -= 1
+
+    async def _gathered(self) -> None:
+        """Wait a moment, together with whoever comes meanwhile."""
+        if self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.create_future()
+            loop.call_later(_GATHER, self._let_go)
+        await asyncio.shield(self._gathering)
+
+    def _let_go(self) -> None:
+        gathering, self._gathering = self._gathering, None
+        if gathering is not None:
+            gathering.set_result(None)
 
     async def _checked(self, asked: bytes) -> bytes:
         decisions = self._decisions
