@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from remit.protocols.graphql import MAX_OPERATIONS, read_graphql
 from remit.protocols.http_target import HttpFault
@@ -40,6 +43,25 @@ def test_a_query_with_variables():
 def test_a_text_is_a_query_and_a_variable_without_a_value_is_null():
     request = read_graphql("query Q($n: Int) { products(first: $n) { id } }")
     assert request.roots[0].arguments == {"first": None}
+
+
+def test_variables_that_are_left_out_are_null_wherever_they_stand():
+    request = read_graphql(
+        {"query": "query Q($n: Int, $m: [Int] = [1]) { a(by: {n: $n, l: [$n, $m]}, m: $m) }"}
+    )
+    assert request.roots[0].arguments == {"by": {"n": None, "l": [None, [1]]}, "m": [1]}
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "1e999", "[$none]", "{a: $none}"])
+def test_arguments_that_are_no_json_are_refused(value: str):
+    with pytest.raises(HttpFault):
+        read_graphql(f"query Q($n: Int) {{ a(x: {value}) }}")
+
+
+@given(st.text('{}()[]$:!@#. \n"abcmutationqueryfragment on0123456789', max_size=60))
+def test_nothing_but_a_fault_comes_of_made_up_queries(text: str):
+    with contextlib.suppress(HttpFault):
+        read_graphql(text).shown()
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def named(name: str, place: str) -> dict[str, Any]:
         (written({7: {}}), "slash"),
         (written({"/a": {"$ref": "#/x"}}), "no object"),
         (written({"/a": 7}), "no object"),
+        (written({"/a": {}}), "none of them"),
         (written({"/a": {"get": 7}}), "no object"),
         (written({"/a": {"get": {}}}), "operationId"),
         (written({"/a": get("a b")}), "operationId"),

@@ -25,6 +25,8 @@ from graphql.language import (
 from graphql.utilities import value_from_ast_untyped
 from msgspec import Struct
 
+from remit import canonical
+from remit.errors import InvalidArgument
 from remit.protocols.http_target import HttpFault
 
 OperationKind: TypeAlias = Literal["query", "mutation", "subscription"]
@@ -142,8 +144,9 @@ class _GraphqlReading:
         values = dict(self.variables)
         for variable in node.variable_definitions:
             name = variable.variable.name.value
-            if name not in values and variable.default_value is not None:
-                values[name] = value_from_ast_untyped(variable.default_value)
+            if name not in values:
+                default = variable.default_value
+                values[name] = None if default is None else _given(default, {})
         self._walk(node.selection_set, (), ())  # first: it counts, so that nothing runs away
         for field, _ in self._selected(node.selection_set, ()):
             arguments = {each.name.value: _given(each.value, values) for each in field.arguments}
@@ -207,7 +210,10 @@ def _given(node: ValueNode, variables: Mapping[str, Any]) -> Any:
     """The value of an argument. A variable without a value is null."""
     if isinstance(node, VariableNode):
         return variables.get(node.name.value)
-    return value_from_ast_untyped(node, dict(variables))
+    try:
+        return canonical.check(value_from_ast_untyped(node, dict(variables)), "arguments")
+    except (ValueError, InvalidArgument):
+        raise _fault("an argument is no value that JSON has, or names no variable") from None
 
 
 def _fault(what: str) -> HttpFault:
