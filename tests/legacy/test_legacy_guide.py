@@ -86,6 +86,7 @@ def test_the_documented_settings_are_the_defaults(tmp_path: Path):
     ("lines", "said"),
     [
         ('url = "ftp://x"', "is no URL"),
+        ('url = "https://x"\n[[mcp]]\nname = "up"\nurl = "https://x"', "same name"),
         ('url = "https://x/"', "without the slash"),
         ('url = "https://u:p@x"', "keep credentials out"),
         ('url = "http://x.corp"', "in the clear"),
@@ -120,6 +121,11 @@ def test_the_documented_settings_are_the_defaults(tmp_path: Path):
 def test_what_cannot_work_is_said(tmp_path: Path, lines: str, said: str):
     with pytest.raises(ConfigError, match=said):
         parse_config(f'[[legacy]]\nname = "up"\n{lines}', "remit.toml", tmp_path)
+
+
+def test_names_of_other_actions_are_taken(tmp_path: Path):
+    with pytest.raises(ConfigError, match="names of other actions begin with http"):
+        parse_config('[[legacy]]\nname = "http"\nurl = "https://x"', "remit.toml", tmp_path)
 
 
 def test_secrets_and_names_that_cannot_be():

@@ -434,6 +434,13 @@ def test_a_mount_without_a_path_is_its_root(tmp_path: Path, behind: CountingServ
         assert behind.lines == ["GET /", "GET /?a=b"]
 
 
+def test_a_head_has_the_length_that_the_body_would_have(tmp_path: Path, behind: CountingServer):
+    behind.answers["/h"] = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-A: b\r\n\r\n"
+    with world_of(tmp_path, behind) as world:
+        answer = world.agent("inventory-bot", "up")("HEAD", "/h")
+        assert (answer.headers["Content-Length"], answer.headers["X-A"]) == ("7", "b")
+
+
 def test_only_agents_get_in(tmp_path: Path, behind: CountingServer):
     with world_of(tmp_path, behind) as world:
         for right in Right:

@@ -25,6 +25,8 @@ _AUTHORITY = re.compile(r"[A-Za-z0-9_.-]{1,253}(?::[0-9]{1,5})?")
 _LONGEST = 540.0
 """Seconds that a request may take: what is admitted has to be settled within ten minutes."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_TAKEN = frozenset({"http", "graphql", "soap", "model", "hosted"})
+"""With these, names of actions begin that are no operations of a server."""
 _OURS = frozenset({"authorization", "proxy-authorization", "x-api-key"})
 """Where agents show their Remit credential."""
 _FRAMING = frozenset({"host", "content-length", "connection", "transfer-encoding", "upgrade", "te"})
@@ -133,6 +135,8 @@ class LegacyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Raises:
             ValueError: says what.
         """
+        if self.name in _TAKEN:
+            raise ValueError(f"name: names of other actions begin with {self.name}; choose another")
         _check_url("url", self.url, plain=self.insecure_plain_http)
         if self.url.endswith("/"):
             raise ValueError(f"url: write it without the slash at its end: {self.url.rstrip('/')}")

@@ -198,6 +198,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     envoy: EnvoyConfig | None = None
     legacy: tuple[LegacyConfig, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse names that would give actions of two servers the same name.
+
+        Raises:
+            ValueError: says which.
+        """
+        both = {each.name for each in self.mcp} & {each.name for each in self.legacy}
+        if both:
+            raise ValueError(f"[[mcp]] and [[legacy]] have the same name: {sorted(both)[0]}")
+
 
 def _check_url(url: str) -> None:
     parts = urlsplit(url)

@@ -214,6 +214,9 @@ class LegacyApi:
             changed = settlement.result if settlement.redacted else None
             asked = self.settings.url + rewriting.target
             shown = shown_answer(seen, changed, asked, self.settings.url, self.mount)
+        size = answer.header("content-length")
+        if shown is not None and rewriting.asked.exchange.method == "HEAD" and size is not None:
+            shown = replace(shown, headers=(*shown.headers, ("Content-Length", size)))
         if shown is None:
             shown = _withheld(answer.status, told)
         if answer.status in _NOT_DONE:
