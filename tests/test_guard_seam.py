@@ -220,11 +220,14 @@ def test_a_coroutine_from_a_plain_function_settles_when_it_has_ended(guard: Guar
     assert outcomes(guard) == ["note ok"]
 
 
-def test_a_call_from_a_context_without_a_session_belongs_to_the_given_one(guard: Guard) -> None:
+def test_a_call_from_a_context_without_a_session_belongs_to_the_given_one(
+    guard: Guard, caplog: pytest.LogCaptureFixture
+) -> None:
     with guard.session(agent="bot", user="ada") as session:
         empty = contextvars.Context()
         plain, given = guard.seam(), guard.seam(session)
         assert isinstance(empty.run(plain.around, "items", {}, len), Stopped)
+        assert "with guard.session(agent=...)" in caplog.text
         assert empty.run(given.around, "items", {}, len) == 0
         assert not empty.run(lambda: plain.session)
         assert empty.run(lambda: given.session) == session.id

@@ -221,6 +221,13 @@ class Seam:
         self, tool: str, arguments: Mapping[str, Any], fixed: bool, also: Accept | None
     ) -> Flow[Cleared]:
         self.enforcement.late.start()
+        if not self.session:
+            _log.warning(
+                "%s is called outside of any session and will be refused: run the agent in "
+                "`with guard.session(agent=...)`, or where the framework runs tools in threads "
+                "of its own, give the session to govern(..., session=...)",
+                tool,
+            )
         shown = to_json(dict(arguments), "args")
         running: dict[str, Any] = {}
         proposed = Proposed(
