@@ -168,8 +168,13 @@ def _raised_by_nouns(nouns: Sequence[str], tool: ToolShape, found: Proposal) -> 
         _raise(found, "admin", f"{admin!r} decides who may do what")
     money = next((noun for noun in nouns if noun in lists.MONEY_NOUNS), "")
     amounts = [
-        name for name, _ in _arguments(tool.schema) if set(_parts(name)) & {"amount", "price"}
+        name
+        for name, _ in _arguments(tool.schema)
+        if set(_parts(name)) & {"amount", "price", "payment"}
     ]
+    told = next((noun for noun in nouns if noun in lists.TOLD), "")
+    if told and found.does == ["write"] and "draft" not in nouns:
+        _raise(found, "send", f"others read a {told}")
     if (money or amounts) and found.does != ["delete"]:
         _raise(found, "pay", f"{money or amounts[0]!r} is about money")
 
@@ -257,6 +262,9 @@ def _chooses(own: Sequence[str], last: str, parts: Sequence[str]) -> bool:
     if last in ("id", "ids", "uuid", "attachments", "attachment") or last in lists.PLACES:
         return True
     makes = {"create", "add", "new", "make", "insert", "draft", "append"} & set(parts)
+    makes = set() if {"update", "edit", "overwrite", "replace"} & set(parts) else makes
+    if last == "number" and len(own) > 1:
+        return own[-2] not in lists.COUNTS
     return (last in lists.WHICH and not makes and last not in ("title", "name", "number")) or (
         last in ("name", "number") and not makes and len(own) == 1
     )

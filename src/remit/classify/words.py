@@ -8,7 +8,8 @@ READS = listed(
     "get list search find read fetch show view look lookup query check browse describe count "
     "retrieve download inspect preview summarize open track compare calculate compute convert "
     "translate validate verify analyze analyse explain help status whoami ping rank recommend "
-    "suggest select filter estimate monitor resolve visit"
+    "suggest select filter estimate monitor resolve visit navigate predict forecast wait sleep "
+    "think scroll hover extract parse detect"
 )
 SENDS = listed(
     "send email mail forward reply respond message text dm notify inform invite share post "
@@ -32,7 +33,7 @@ WRITES = listed(
     "order register record store remember log draft make generate import export sync upsert "
     "patch adjust join leave follow star subscribe enable disable reset configure attach pin "
     "approve accept reject decline rsvp confirm sign enroll commit fork clone convert rate "
-    "review"
+    "review place"
 )
 ADMIN_NOUNS = listed(
     "password passphrase credential credentials secret secrets token tokens permission "
@@ -43,6 +44,12 @@ MONEY_NOUNS = listed(
     "money payment payments transaction transactions transfer invoice order refund subscription "
     "wallet payout purchase card charge"
 )
+TOLD = listed(
+    "comment reply message post tweet announcement invitation review notification reminder"
+)
+"""Nouns of what others come to read when somebody makes it."""
+COUNTS = listed("page line row column phone card batch max min total")
+"""What a number counts or is, where it names no thing."""
 OWN_FACTS = listed(
     "current day date time now today timezone balance iban user info profile account settings "
     "preferences version status quota locale currency me my whoami identity information weather"
@@ -88,7 +95,8 @@ WHICH = listed(
     "id ids uuid key path paths file files filename filepath folder directory name title branch "
     "repo repository table database project ticket issue event order reservation attachment "
     "attachments record slug identifier number ref tag hotel restaurant flight company car item "
-    "items product resource target object instance cluster namespace service"
+    "items product resource target object instance cluster namespace service source src ts thread "
+    "symbol ticker"
 )
 AMOUNT = listed(
     "amount price quantity total sum value limit budget tip cost rate count fee max maximum"
