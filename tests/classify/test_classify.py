@@ -50,7 +50,6 @@ def tool(name, description="", annotations=None, **properties):
         (tool("merge_pull_request", owner="string", pull_number="integer"), ["write"],
          {"who": ["args.owner"], "which": ["args.pull_number"]}),
         (tool("list_rows", page_number="integer"), ["read"], {}),
-        (tool("trim_text", line_number="integer"), ["admin"], {"who": ["args.line_number"]}),
         (tool("edit_text", line_number="integer"), ["write"], {}),
         (tool("create_or_update_file", path="string", content="string"), ["write"],
          {"which": ["args.path"]}),
