@@ -14,13 +14,12 @@ from typing import Any
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from remit.api.decoding import encoded
 from remit.api.frame import Problem
 from remit.config import Address
 from remit.errors import ConfigError
 from remit.gateway import envoy_messages
 from remit.gateway.envoy import CheckedRequest, EnvoyDecisions
-from remit.gateway.http_problems import problem_for
+from remit.gateway.http_problems import problem_for, told
 
 _GATHER = 0.001
 """Seconds that a check waits for others where some are under way: gRPC hands them over one by one,
@@ -147,4 +146,4 @@ def _refusal(problem: Problem) -> bytes:
         *((name.lower(), value) for name, value in problem.headers.items()),
     ]
     shown = [(name, value) for name, value in headers if name != "connection"]
-    return envoy_messages.denied(problem.status, shown, encoded(problem.document("")).decode())
+    return envoy_messages.denied(problem.status, shown, told(problem).decode())

@@ -37,7 +37,7 @@ from remit.gateway.http_problems import problem_for
 from remit.gateway.llm_sessions import CredentialSessions
 from remit.gateway.mcp_calls import timed
 from remit.guard.authority import Proposed
-from remit.guard.calls import Granted
+from remit.guard.calls import Granted, shortened
 from remit.guard.enforcement import Enforcement
 from remit.guard.steps import run_async
 from remit.model import AccessRequest, Action, Outcome
@@ -210,7 +210,8 @@ class ForwardProxy:
             )
         except (OSError, ssl.SSLError, TimeoutError) as error:
             # Another name (SNI), no trust in the authority, or no TLS at all: nothing was sent.
-            _log.info("no TLS", extra={"host": asked.origin.host, "failure": error})
+            extra = {"host": asked.origin.host, "says": shortened(error)}
+            _log.info("TLS not opened: does the client trust our authority?", extra=extra)
             transport.abort()
             waiting.lost()
             return

@@ -12,10 +12,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web import BaseRequest, RequestHandler, Response, Server, StreamResponse
 
-from remit.api.decoding import encoded
 from remit.api.frame import Problem
 from remit.gateway.forward_exchange import Inside
-from remit.gateway.http_problems import problem_for
+from remit.gateway.http_problems import problem_for, told
 
 _LINGER = 2.0
 _MAX_LINE = 16_384
@@ -80,9 +79,7 @@ class ProxyHttp(Server):
             **problem.headers,
         }
         closes = headers.pop("Connection", "") == "close"
-        response = Response(
-            status=problem.status, body=encoded(problem.document("")), headers=headers
-        )
+        response = Response(status=problem.status, body=told(problem), headers=headers)
         if closes:
             response.force_close()
         return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from remit.api.decoding import encoded
 from remit.api.frame import Problem
 from remit.api.problems import problem_of
 from remit.errors import ApprovalRequired, Denied, OutcomeNotRecorded, RemitError, Withheld
@@ -34,6 +35,13 @@ def problem_for(error: Exception, now: int) -> Problem:
     return found or Problem(
         500, "internal", "Remit failed, so nothing was sent. Its log says more."
     )
+
+
+def told(problem: Problem) -> bytes:
+    """The body that says what went wrong, as JSON (RFC 9457)."""
+    document = problem.document("")
+    del document["request_id"]
+    return encoded(document)
 
 
 def _denied(refusal: Denied, now: int) -> Problem:

@@ -107,7 +107,11 @@ class RunningServer:
             self._unix = UnixListener(settings.socket, settings.socket_mode)
         opened = [each for address in settings.listen for each in tcp_sockets(address)]
         theirs = [
-            [each for address in listener.places for each in tcp_sockets(address)]
+            [
+                each
+                for address in listener.places
+                for each in tcp_sockets(address, f"{listener.name}.listen")
+            ]
             for listener in self._listeners
         ]
         await self._tend(self.parts)

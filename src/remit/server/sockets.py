@@ -17,8 +17,12 @@ _LONGEST_PATH = 107
 TLS_PASSWORD = "REMIT_TLS_KEY_PASSWORD"  # noqa: S105 - the variable's name
 
 
-def tcp_sockets(address: Address) -> list[socket.socket]:
+def tcp_sockets(address: Address, setting: str = "server.listen") -> list[socket.socket]:
     """Listen on every IP address that ``address`` stands for.
+
+    Args:
+        address: where.
+        setting: what names it, for messages.
 
     Raises:
         ConfigError: it stands for none, or one is taken.
@@ -41,7 +45,7 @@ def tcp_sockets(address: Address) -> list[socket.socket]:
         for each in opened:
             each.close()
         problem = error.strerror or str(error)
-        raise ConfigError(f"server.listen: {address}: cannot listen there: {problem}") from None
+        raise ConfigError(f"{setting}: {address}: cannot listen there: {problem}") from None
     return opened
 
 
