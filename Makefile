@@ -39,11 +39,12 @@ soak: setup  ## Hours: a million admissions, memory flat; 100 faults of a fleet;
 	REMIT_FAULT_ROUNDS=20 $(RUN) -m pytest -s tests/postgres/test_postgres_faults.py
 	REMIT_SOAK_MODELS=100000 $(RUN) -m pytest tests/model_gateway/test_model_soak.py
 
-fuzz: setup  ## The API, the MCP relay, model APIs and legacy APIs under many more made-up messages than in CI
+fuzz: setup  ## The API, the MCP relay, model APIs, legacy APIs and the forward proxy under many more made-up messages than in CI
 	REMIT_FUZZ_EXAMPLES=500 $(RUN) -m pytest tests/server/test_openapi.py \
 	  tests/protocols/test_model_properties.py
 	$(RUN) tests/mcp_gateway/fuzz_mcp.py 300
-	REMIT_FUZZ_EXAMPLES=5000 $(RUN) -m pytest tests/legacy/test_legacy_fuzz.py
+	REMIT_FUZZ_EXAMPLES=5000 $(RUN) -m pytest tests/legacy/test_legacy_fuzz.py \
+	  tests/egress/test_forward_fuzz.py
 
 bare: setup  ## The built wheel, alone in a fresh environment
 	PYTHON=$(RUN) bash tests/bare_install.sh
