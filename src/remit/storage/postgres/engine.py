@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors
+from psycopg.pq import TransactionStatus
 
 from remit.errors import StoreError
 from remit.stops import Stop
@@ -172,6 +173,14 @@ class PostgresEngine:
         self._links.work(self._link)
         return self._link
 
+    def _idle_connection(self) -> psycopg.Connection[Any]:
+        """The connection, outside of any transaction: what an earlier one left is thrown away."""
+        connection = self._connection()
+        if connection.info.transaction_status is not TransactionStatus.IDLE:
+            self._drop()
+            connection = self._connection()
+        return connection
+
     def _drop(self) -> None:
         link, self._link = self._link, None
         if link is not None:
@@ -264,8 +273,8 @@ class PostgresEngine:
     # One attempt to commit.
 
     def _attempt(self, again: bool) -> None:
-        connection, drafts, units = self._connection(), self._drafts, self._units
         self._sent = False
+        connection, drafts, units = self._idle_connection(), self._drafts, self._units
         encoded = rows.encoded(drafts.written)
         head, found = self._take_head(connection, again)
         ready = [] if again else [unit for unit in units if not unit.needs_head]
