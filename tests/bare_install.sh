@@ -20,6 +20,7 @@ import remit
 EXTRAS = ("remit.server", "remit.api", "remit.telemetry", "remit.identity.", "remit.webhooks.")
 # The gateways of a server; what `remit wrap` needs imports without.
 EXTRAS += ("remit.gateway.hosted", "remit.gateway.llm", "remit.gateway.legacy")
+EXTRAS += ("remit.gateway.lean_client",)
 EXTRAS += ("remit.gateway.forward", "remit.gateway.envoy", "remit.gateway.http_problems")
 EXTRAS += ("remit.storage.postgres",)
 EXTRAS += ("remit.hooks.mount",)
