@@ -46,6 +46,9 @@ def test_the_commands_run(tmp_path: Path):
     config = f'[server]\nlisten = ["127.0.0.1:8700"]\nsocket = ""\n\n{config}'
     script = 'trap "kill \\$(jobs -p)" EXIT\n' + "\necho\n".join(blocks("sh"))
     script = script.replace("curl -s", "curl -s --show-error -w '\\n'")
+    listening = "until curl -s -o /dev/null http://127.0.0.1:{}/livez; do sleep 0.1; done"
+    assert "sleep 3\n" in script
+    script = script.replace("sleep 3\n", "\n".join(map(listening.format, ports)) + "\n")
     for usual, free in ports.items():
         config, script = config.replace(usual, free), script.replace(usual, free)
     (folder / "remit.toml").write_text(config)

@@ -18,6 +18,7 @@ from legacy_world import LegacyAgent, LegacyWorld, legacy_world
 from token_server import TokenServer
 
 from remit.credentials import Right
+from remit.gateway.legacy_upstream import LegacyUpstream
 
 POLICY = """
 remit: 1
@@ -307,6 +308,21 @@ def test_what_an_api_says_it_did_not_do_may_be_sent_again(tmp_path: Path, behind
         behind.answers["/b"] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
         assert code(bot("GET", "/b")) == (504, "upstream-unanswered")
         assert behind.lines == ["POST /a", "POST /a", "GET /b"]
+
+
+def test_whatever_else_goes_wrong_is_recorded(
+    tmp_path: Path, behind: CountingServer, monkeypatch: pytest.MonkeyPatch
+):
+    async def fails(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    with world_of(tmp_path, behind) as world:
+        bot = world.agent("inventory-bot", "up")
+        monkeypatch.setattr(LegacyUpstream, "send", fails)
+        assert code(bot("POST", "/a", headers={"Idempotency-Key": "k"})) == (500, "internal")
+        monkeypatch.undo()
+        assert code(bot("POST", "/a", headers={"Idempotency-Key": "k"})) == (409, "outcome-unknown")
+        assert [each.status for each in world.records() if each.kind == "outcome"] == ["error"]
 
 
 # Answers

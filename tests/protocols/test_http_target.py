@@ -203,6 +203,7 @@ def test_headers_are_found_in_any_case_and_passed_on_without_what_is_ours():
         [("X-A", "b\rc")],
         [("X-A", "b\nc")],
         [("X-A", "b\0c")],
+        [("X-A", "\xe9")],
         [("X-HTTP-Method-Override", "DELETE")],
         [("X-Original-URL", "/admin")],
         [("Connection", "close, X-Role")],

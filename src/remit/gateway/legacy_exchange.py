@@ -186,6 +186,11 @@ class LegacyApi:
             await run_async(self.enforcement.settle(granted, timed(granted, outcome)))
             told = f"Sent, and it may have happened: {problem}. Look before you send it again."
             raise Problem(502 if large else 504, "upstream-unanswered", told) from None
+        except Exception as error:
+            self._circuit.left()
+            outcome = Outcome(status="error", error=type(error).__name__)
+            await run_async(self.enforcement.settle(granted, timed(granted, outcome)))
+            raise
         if answer.status in _FAILING:
             self._circuit.failed(monotonic())
         else:

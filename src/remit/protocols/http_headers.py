@@ -14,7 +14,7 @@ HeaderPairs: TypeAlias = "Sequence[tuple[str, str]]"
 """Names and values in the order in which they came."""
 
 _NAME = re.compile(r"[!#$%&'*+.^`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _CONNECTION = frozenset({"close", "keep-alive", "te", ""})
 _ONCE = frozenset(
     {
@@ -153,7 +153,7 @@ def _check(name: str, lower: str, value: str) -> None:
             "differently.",
         )
     if not _VALUE.fullmatch(value):
-        raise HttpFault("bad-header", f"The header {name[:64]} has a control character in it.")
+        raise HttpFault("bad-header", f"The header {name[:64]} is not printable ASCII.")
     if lower in _OVERRIDES:
         raise HttpFault(
             "method-override",
