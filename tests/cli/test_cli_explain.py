@@ -157,3 +157,48 @@ def test_a_faulty_policy_is_shown_as_check_shows_it(shop, remit):
     assert refused.code == 1
     assert "^^^^^^^" in refused.err
     assert explain(remit, "pay", {}, "--json").json["error"]["faults"][0]["line"] == 2
+
+
+TASK = """
+remit: 1
+agents: {inventory-bot: {}}
+tools:
+  - {match: find, does: read}
+  - {match: send_mail, does: send, controls: {who: [args.to]}}
+rules:
+  - {id: acts, tools: "*", when: tool.declared, effect: allow}
+  - {id: named, tools: send_mail, when: '!from_user(controls.who)', effect: ask}
+tasks:
+  - {id: reports, intent: "report*", remit: {does: read}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "told"),
+    [
+        (["--intent", "Write to ada@corp.example"], 0, "allow"),
+        (["--intent", "Write to grace@corp.example"], 5, "named"),
+        (["--intent", "Report to ada@corp.example"], 4, "narrowed to its task (policy: reports)"),
+        (
+            ["--intent", "Write to ada@corp.example", "--remit", '{"only": {"who": ["x@*"]}}'],
+            4,
+            "'ada@corp.example' is not who it concerns",
+        ),
+        (["--remit", "{}"], 2, "narrows something"),
+        (["--remit", '{"does": "read"}'], 2, "Write JSON such as"),
+    ],
+)
+def test_what_a_task_stops_is_explained(remit, tmp_path, monkeypatch, more, code, told):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "remit.yaml").write_text(TASK)
+    call = ["--agent", "inventory-bot", "--tool", "send_mail", "--args"]
+    explained = remit("explain", *call, '{"to": "ada@corp.example"}', *more)
+    assert explained.code == code, explained.out + explained.err
+    assert told in explained.out + explained.err
+
+
+def test_a_result_is_explained_whatever_the_task_is(remit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "remit.yaml").write_text(TASK)
+    call = ["--agent", "inventory-bot", "--tool", "send_mail", "--remit", '{"does": ["read"]}']
+    assert remit("explain", *call, "--result", '"sent"').code == 0

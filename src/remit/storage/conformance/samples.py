@@ -20,10 +20,12 @@ from remit.model import (
     ApprovalId,
     ApprovalTerms,
     Digest,
+    Does,
     Principal,
     Revision,
     Session,
     SessionId,
+    TaskRemit,
 )
 from remit.storage import SealedValues, Snapshot, Store, Transaction
 
@@ -50,6 +52,15 @@ def a_session(name: str = "s1", **fields: object) -> Session:
         calls={"db.query": 2},
         parent=SessionId("s0"),
         depth=1,
+        remits=(
+            TaskRemit(
+                tools=("db.*",),
+                does=(Does.READ,),
+                only={"who": ("*@corp.example",)},
+                amount=9.5,
+                by="policy: restock",
+            ),
+        ),
     )
     return msgspec.structs.replace(session, **fields)
 
