@@ -12,6 +12,9 @@ from time import monotonic
 
 import pytest
 from envoy_world import HOST, Form, envoy_world
+from test_forward_behaviour import issue
+
+from remit.credentials import Right
 
 FORMS = pytest.mark.parametrize("form", ["grpc", "http"])
 
@@ -142,4 +145,16 @@ async def test_bodies_are_seen_whole_or_refused(form: Form, tmp_path: Path) -> N
         large = b'{"quantity": 1, "note": "' + b"x" * 1_100_000 + b'"}'
         status, _, _ = await here.ask("POST", "/orders", data=io.BytesIO(large), headers=json_media)
         assert status == 413
+        assert here.outside.seen == []
+
+
+@FORMS
+async def test_only_agents_pass(form: Form, tmp_path: Path) -> None:
+    async with envoy_world(tmp_path, form) as here:
+        for right in (Right.REVIEWER, Right.EDITOR, Right.AUDITOR, Right.ADMIN):
+            key = issue(here, f"ada-{right.value}", "person", right)
+            assert (await here.ask("GET", "/stock", key=key))[0] == 403
+        assert (await here.ask("GET", "/stock", headers={"X-Remit-Agent": "ada"}))[0] == 403
+        unknown = {"X-Remit-Session": "s-0123456789abcdef0123"}
+        assert (await here.ask("GET", "/stock", headers=unknown))[0] == 404
         assert here.outside.seen == []

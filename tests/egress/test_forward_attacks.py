@@ -404,6 +404,23 @@ async def _dribbled(port: int, start: bytes) -> None:
         writer.close()
 
 
+async def test_a_server_that_speaks_first_is_not_heard(tmp_path: Path) -> None:
+    """SMTP, SSH, FTP and others: no TLS, so nobody would see what passes."""
+
+    async def banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ESMTP\r\n")
+        await reader.read()
+        writer.close()
+
+    async with world(tmp_path) as here:
+        server = await asyncio.start_server(banner, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        connect = f"CONNECT {HOST}:{port} HTTP/1.1\r\n{authorization(here)}\r\n"
+        assert b"220" not in await raw(port_of(here), connect.encode(), 3)
+        assert await here.statuses(1) == ["not-run"]
+        server.close()
+
+
 @pytest.mark.parametrize("inspect", ["", '"*"'])
 async def test_http_without_tls_inside_of_connect_is_decided_too(
     inspect: str, tmp_path: Path

@@ -56,6 +56,9 @@ class _Side(asyncio.Protocol):
         self.tunnel.finish()
 
     def data_received(self, data: bytes) -> None:
+        if not self.tunnel.open:  # no server of TLS does
+            self.tunnel.refuse("the server spoke first")
+            return
         self.count += len(data)
         self.tunnel.heard()
         if self.other.transport is not None and not self.other.transport.is_closing():
@@ -123,6 +126,16 @@ class Tunnel:
         self._ended = asyncio.Event()
         self._closing: set[_Side] = set()
 
+    @property
+    def open(self) -> bool:
+        """Whether bytes may pass: TLS for the right host has begun."""
+        return self._hello is not None
+
+    def refuse(self, why: str) -> None:
+        """End it before a byte has passed."""
+        self._problem = self._problem or why
+        self._ended.set()
+
     def heard(self) -> None:
         """A byte has passed."""
         self._heard = monotonic()
@@ -153,8 +166,7 @@ class Tunnel:
                 return False
             _check(hello, self._host)
         except InvalidRequest as problem:
-            self._problem = str(problem)
-            self._ended.set()
+            self.refuse(str(problem))
             return False
         self._hello = hello
         return True
@@ -172,8 +184,7 @@ class Tunnel:
 
     def _look(self, now: float, begun: float) -> None:
         if self._hello is None and now - begun > self._patience:
-            self._problem = "no TLS came"
-            self._ended.set()
+            self.refuse("no TLS came")
         elif now - self._heard > self._silence:
             self.cut("nothing was said for too long")
         elif now - begun > self._most:
