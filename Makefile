@@ -7,7 +7,7 @@ RUN := $(BIN)/python
 PURE_TESTS := tests/policy tests/provenance tests/classify tests/audit tests/protocols tests/identity \
   $(addprefix tests/test_,$(addsuffix .py,approvals breakers canonical errors forecasts fulfilment governed_log \
   governor_admit governor_approvals governor_breakers governor_evaluate governor_information_flow governor_log governor_sessions governor_settle \
-  governor_stops model obligations observation outlook remits sessions signing stops text))
+  governor_stops model obligations observation outlook remits sessions signing standing stops text))
 PURE_TESTS += tests/inspection $(filter-out %/test_overspend.py,$(wildcard tests/budgets/test_*.py))
 
 .PHONY: console screenshots evals demo test edges static test-adapters lock-frameworks check coverage bench bench-peers fix soak fuzz bare lock setup peers clean

@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from remit import approvals, charging, ledger, spending
+from remit import approvals, charging, ledger, spending, standing
 from remit.approvals import Approval, ApprovalState
 from remit.audit.record import RecordedCharge
 from remit.budgets import rates
@@ -33,6 +33,7 @@ from remit.model import (
 )
 from remit.policy import PolicySet
 from remit.spending import NO_BILL, Bill
+from remit.standing import StandingVote
 
 
 class ApprovalUse(Struct, frozen=True, kw_only=True):
@@ -64,6 +65,8 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """The approval that it waits for or uses, as it will be stored."""
     closed: Approval | None = None
     """An earlier approval that this call finds expired or pointless."""
+    votes: tuple[StandingVote, ...] = ()
+    """What standing approvals say to its new one."""
 
 
 def reach(
@@ -105,7 +108,7 @@ def reach(
     if not within.granted:
         return within
     used = approvals.use(approval, journal.now, decision.revision)
-    return replace(within, approval=used)
+    return replace(within, approval=used, votes=held.votes)
 
 
 def recorded(
@@ -146,6 +149,8 @@ def recorded(
     # Whoever reports no outcome is charged at once.
     final = verdict.granted and not lease_until
     taken = _taken(found, journal.now, final=final) if verdict.granted else NOTHING_TAKEN
+    for vote in verdict.votes:  # before the decision that rests on them
+        journal.move(vote.approval, vote.by, vote.reason)
     written = journal.append_decision(admission, ruling, verdict.arrivals, status, labels, taken)
     if written.decision is not admission.decision:
         return written
@@ -236,7 +241,9 @@ def _held(journal: Journal, ruling: Ruling, digest: Digest, use: ApprovalUse) ->
         arguments=ruling.ran_arguments,
         now=now,
     )
-    return Verdict(decision=decision, approval=asked, closed=closed)
+    votes = standing.votes(journal, asked)
+    current = votes[-1].approval if votes else asked
+    return Verdict(decision=decision, approval=current, closed=closed, votes=votes)
 
 
 def _within(

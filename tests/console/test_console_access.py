@@ -38,6 +38,8 @@ MATRIX = {
     "POST /console/approvals/{id}/approve": REVIEWER,
     "POST /console/approvals/{id}/reject": REVIEWER,
     "POST /console/approvals/{id}/withdraw": REVIEWER,
+    "POST /console/approvals/{id}/covers": REVIEWER,
+    "POST /console/standing/{id}/end": REVIEWER,
     "GET /console/policy": PEOPLE,
     "GET /console/policy/revisions/{revision}": PEOPLE,
     "POST /console/policy/check": PEOPLE,

@@ -209,6 +209,36 @@ def test_only_calls_of_identical_shape_are_decided_together(own_desk: Desk, sign
     assert states == [ApprovalState.APPROVED] * 3 + [ApprovalState.PENDING]
 
 
+def test_a_yes_to_calls_like_it_shows_what_it_covers_and_covers_that(
+    own_desk: Desk, sign_in: SignIn
+):
+    session = own_desk.session()
+    for name in ("a", "b"):
+        own_desk.call(session, "send_email", to=f"{name}@corp.com", subject="chairs")
+    held = own_desk.call(session, "send_email", to="c@supplier.example", subject="chairs").approval
+    page = sign_in(own_desk, "grace")
+    open_approval(page, own_desk, held)  # type: ignore[arg-type]
+    page.click("text=More than this one call")
+    page.check("input[value=session]")
+    expect(page.locator("#wide")).to_contain_text("exactly these arguments")
+    expect(page.locator("#matches")).to_contain_text("1 of the 3 newest calls")
+    page.locator("label", has_text="to").locator("input[name=patterns]").fill("*@corp.com")
+    expect(page.locator("#matches")).to_contain_text("2 of the 3 newest calls")
+    page.locator("label", has_text="to").locator("input[name=patterns]").fill("*.example")
+    expect(page.locator("#wide")).to_contain_text("like *.example")
+    expect(page.locator("#matches")).to_contain_text("1 of the 3 newest calls")
+    page.click("#approve")
+    expect(page.locator(".notice.good")).to_contain_text("Approved")
+    expect(page.locator("form[action*=standing]")).to_contain_text("*.example")
+    like = {"to": "d@supplier.example", "subject": "chairs"}
+    assert own_desk.call(session, "send_email", **like).granted
+    assert not own_desk.call(session, "send_email", to="d@x.example", subject="else").granted
+    assert not own_desk.call(own_desk.session(), "send_email", **like).granted
+    page.click("text=Take back")
+    expect(page.locator("form[action*=standing]")).to_have_count(0)
+    assert not own_desk.call(session, "send_email", to="e@x.example", subject="chairs").granted
+
+
 def test_the_stop_switch_holds_for_the_next_call_and_shows_where(own_desk: Desk, sign_in: SignIn):
     page = sign_in(own_desk)
     page.goto(f"{own_desk.url}/console/agents")

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from remit import canonical
+from remit import canonical, standing
 from remit.approvals import OPEN, Approval, ApprovalState, state_at
 from remit.console import decisions, showing
 from remit.console.decisions import FeedRow, Wanted, newest
 from remit.console.tree import Labelled, labels_of
 from remit.errors import InvalidArgument
-from remit.model import Principal, Session
+from remit.model import Principal, Session, SessionId
 from remit.storage import Snapshot
 
 PRIOR = 8
@@ -24,6 +24,7 @@ HASTY = 10_000_000_000
 """Nanoseconds: a yes within ten seconds of the question was hardly thought over."""
 _LOOKED_AT = 2_000
 _SIMILAR = 2_000
+_COMPARED = 500
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -66,6 +67,33 @@ class Reviewer(Struct, frozen=True, kw_only=True):
     """Yes within ten seconds."""
     median: int
     """Nanoseconds from question to answer."""
+
+
+class Coverage(Struct, frozen=True, kw_only=True):
+    """What a standing approval would have covered."""
+
+    looked: int
+    """Calls of the same agent and tool that were looked at, the newest ones."""
+    matched: tuple[FeedRow, ...]
+    """Those of them that fit."""
+
+
+def coverage(
+    view: Snapshot, approval: Approval, fits: Mapping[str, str], session: SessionId | None
+) -> Coverage:
+    """The past calls that would fit, had the standing approval been in force."""
+    given = arguments_of(approval)
+    exact = standing.exactly(given if isinstance(given, Mapping) else {}, fits)
+    wanted = Wanted(agent=approval.requester.id, tool=approval.tool, session=session or "")
+    looked, matched = 0, []
+    for row in newest(view, wanted, _COMPARED).rows:
+        if row.tool != approval.tool or row.agent != approval.requester.id:
+            continue
+        there = decisions.arguments(view, row.position)
+        looked += 1
+        if isinstance(there, Mapping) and standing.covers_arguments(fits, exact, there):
+            matched.append(row)
+    return Coverage(looked=looked, matched=tuple(matched))
 
 
 def open_ones(view: Snapshot, now: int, limit: int = 200) -> list[Approval]:

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from remit import standing
 from remit.api import news
 from remit.api.frame import Call, Problem, Reply, Route
 from remit.approvals import MAX_REASON, Approval, ApprovalState
 from remit.console import pages
-from remit.console.held import HeldCall, held, may_decide, open_ones, reviewers, shape
+from remit.console.held import (
+    Coverage,
+    HeldCall,
+    coverage,
+    held,
+    may_decide,
+    open_ones,
+    reviewers,
+    shape,
+)
 from remit.console.pages import PREFIX, READERS, REVIEWERS
 from remit.credentials import Right
 from remit.errors import ApprovalError
 from remit.governor import Governor
 from remit.identity.principals import with_policy
+from remit.journal import Journal
 from remit.model import ApprovalId, Principal
 from remit.storage import Snapshot, Transaction
 
 MOST_AT_ONCE = 50
 """Approvals that one click decides at most."""
+_MINUTE = 60_000_000_000
 
 
 class AnswerForm(Struct, frozen=True, kw_only=True):
@@ -30,6 +42,19 @@ class AnswerForm(Struct, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(max_length=MAX_REASON)] = ""
     also: Annotated[tuple[str, ...], Meta(max_length=MOST_AT_ONCE)] = ()
     """Further approvals, of identical shape."""
+    covers: Literal["once", "session", "until"] = "once"
+    """Only this call; or calls like it, in its session or in any, for ``minutes``."""
+    minutes: Annotated[int, Meta(ge=1, le=24 * 60)] = 60
+    names: Annotated[tuple[str, ...], Meta(max_length=200)] = ()
+    """Of the arguments, in the order of ``patterns``."""
+    patterns: Annotated[tuple[str, ...], Meta(max_length=200)] = ()
+    """What each of them may be; an empty one stays as it is."""
+
+    @property
+    def fits(self) -> dict[str, str]:
+        """The patterns by argument."""
+        pairs = zip(self.names, self.patterns, strict=False)
+        return {name: pattern for name, pattern in pairs if pattern}
 
 
 class SaidQuery(Struct, frozen=True, kw_only=True):
@@ -79,7 +104,10 @@ async def _decide(call: Call, step: _Step, word: str) -> Reply:
 
     def work(t: Transaction) -> list[Approval]:
         _alike(t, wanted)
-        return [step(parts.governor, t, each, by, asked.reason.strip()) for each in wanted]
+        moved = [step(parts.governor, t, each, by, asked.reason.strip()) for each in wanted]
+        if word == "approved" and asked.covers != "once":
+            _stand(call, t, moved[0], by)
+        return moved
 
     try:
         moved = await parts.write(work)
@@ -92,6 +120,58 @@ async def _decide(call: Call, step: _Step, word: str) -> Reply:
     if len(moved) == 1:
         return pages.to(f"approvals/{first}?said={word}")
     return pages.to(f"approvals?said={word}-{len(moved)}")
+
+
+def _stand(call: Call, t: Transaction, approval: Approval, by: Principal) -> None:
+    """Say yes to calls like the one that was just approved."""
+    asked: AnswerForm = call.body
+    journal = Journal.begin(t, call.parts.clock(), call.parts.entropy)
+    standing.give(
+        journal,
+        approval,
+        by,
+        fits=asked.fits,
+        until=journal.now + asked.minutes * _MINUTE,
+        session=approval.session if asked.covers == "session" else None,
+    )
+
+
+async def covered(call: Call) -> Reply:
+    """What an answer would cover, before it is given."""
+    asked: AnswerForm = call.body
+    wanted = ApprovalId(call.params["id"])
+
+    def read(view: Snapshot) -> tuple[Approval, Coverage]:
+        approval = view.approval(wanted)
+        if approval is None:
+            raise Problem(404, "no-such-approval", "There is no such approval.")
+        session = approval.session if asked.covers == "session" else None
+        return approval, coverage(view, approval, asked.fits, session)
+
+    approval, found = await call.parts.read(read)
+    return pages.fragment(
+        call,
+        "covers.html",
+        asked=asked,
+        a=approval,
+        found=found,
+        until=call.parts.clock() + asked.minutes * _MINUTE,
+    )
+
+
+async def take_back(call: Call) -> Reply:
+    """End a standing approval."""
+    wanted, parts = call.params["id"], call.parts
+    by = with_policy(call.identity.principal, parts.policies.current)
+
+    def work(t: Transaction) -> None:
+        standing.take_back(Journal.begin(t, parts.clock(), parts.entropy), wanted, by)
+
+    try:
+        await parts.write(work)
+    except ApprovalError as error:
+        raise Problem(404, "no-such-approval", f"{error}.") from None
+    return pages.to("approvals?said=withdrawn")
 
 
 def _alike(view: Snapshot, wanted: list[ApprovalId]) -> None:
@@ -115,14 +195,14 @@ async def _shown(
 ) -> Reply:
     now = call.parts.clock()
 
-    def read(view: Snapshot) -> tuple[HeldCall | None, list[object]]:
+    def read(view: Snapshot) -> tuple[HeldCall | None, list[object], list[object]]:
         approval = None if wanted is None else view.approval(wanted)
         if wanted is not None and approval is None:
             raise Problem(404, "no-such-approval", "There is no such approval.")
         found = None if approval is None else held(view, approval, now)
-        return found, list(reviewers(view, now))
+        return found, list(reviewers(view, now)), list(standing.in_force(view, now))
 
-    found, people = await call.parts.read(read)
+    found, people, lasting = await call.parts.read(read)
     who = with_policy(call.identity.principal, call.parts.policies.current)
     return await pages.page(
         call,
@@ -131,6 +211,7 @@ async def _shown(
         waiting=waiting,
         it=found,
         people=people,
+        lasting=lasting,
         problem=problem,
         said="" if call.query is None else call.query.said,
         hindrance=None if found is None else may_decide(found.approval, who),
@@ -155,6 +236,14 @@ ROUTES = (
         summary="One held call",
         query=SaidQuery,
     ),
+    Route(
+        method="POST",
+        path=f"{PREFIX}/standing/{{id}}/end",
+        handler=take_back,
+        rights=REVIEWERS,
+        summary="End a standing approval",
+        body=AnswerForm,
+    ),
     *(
         Route(
             method="POST",
@@ -166,6 +255,7 @@ ROUTES = (
         )
         for word, handler, summary in (
             ("approve", approve, "Say yes"),
+            ("covers", covered, "What a yes would cover"),
             ("reject", reject, "Say no"),
             ("withdraw", withdraw, "Take a yes back"),
         )

@@ -5,6 +5,8 @@ const here = items.findIndex((item) => item.hasAttribute("aria-current"));
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, textarea, select")) {
+    // Enter in a pattern is no answer yet.
+    if (event.key === "Enter" && event.target.closest("#further")) event.preventDefault();
     if (event.key === "Escape") event.target.blur();
     return;
   }
