@@ -23,7 +23,7 @@ EXTRAS += ("remit.gateway.hosted", "remit.gateway.llm", "remit.gateway.legacy")
 EXTRAS += ("remit.gateway.lean_client",)
 EXTRAS += ("remit.gateway.forward", "remit.gateway.envoy", "remit.gateway.http_problems")
 EXTRAS += ("remit.storage.postgres",)
-EXTRAS += ("remit.hooks.mount",)
+EXTRAS += ("remit.hooks.mount", "remit.gateway.lean_client")
 EXTRAS += ("remit.protocols.graphql", "remit.protocols.http")
 EXTRAS += ("remit.console",)
 EXTRAS += tuple(
@@ -35,7 +35,7 @@ from remit.adapters.declared import ADAPTERS
 
 EXTRAS += tuple(f"remit.adapters.{each.name.replace('-', '_')}" for each in ADAPTERS)
 MODULES = {"aiohttp", "authlib", "biscuit_auth", "google", "graphql", "grpc", "jinja2", "joserfc"}
-MODULES |= {"opentelemetry", "prometheus_client", "psycopg", "uvloop"}
+MODULES |= {"multidict", "opentelemetry", "prometheus_client", "psycopg", "uvloop"}
 
 imported, left_out = 0, []
 for module in pkgutil.walk_packages(remit.__path__, "remit.", onerror=lambda name: None):
