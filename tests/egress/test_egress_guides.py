@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from remit.config.egress import EgressConfig, EnvoyConfig
 from remit.config.file import parse_config
 from remit.policy import load
 
 ROOT = Path(__file__).parents[2]
+NEEDS = pytest.mark.skipif(
+    not all(map(shutil.which, ("bash", "curl", "python3"))), reason="needs bash, curl, python3"
+)
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -74,6 +80,7 @@ def test_the_documented_policies_have_no_fault() -> None:
         assert load({"remit.yaml": document}).warnings == ()
 
 
+@NEEDS
 def test_the_commands_of_the_forward_proxy_run(tmp_path: Path) -> None:
     serve, proxy = free_port(), free_port()
     [policy], [script] = blocks("egress", "yaml"), blocks("egress", "sh")
@@ -87,6 +94,7 @@ def test_the_commands_of_the_forward_proxy_run(tmp_path: Path) -> None:
     assert "pastebin.example" in told["detail"]
 
 
+@NEEDS
 def test_the_commands_of_envoy_run(tmp_path: Path) -> None:
     serve, check, front = free_port(), free_port(), free_port()
     [policy], [script] = blocks("envoy", "yaml"), blocks("envoy", "sh")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,10 @@ PROGRAMS = {
     "aiohttp": [sys.executable, str(CLIENTS / "with_aiohttp.py")],
     "fetch": [NODE, str(CLIENTS / "with_fetch.mjs")],
 }
-EACH = pytest.mark.parametrize("client", PROGRAMS)
+_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+EACH = pytest.mark.parametrize(
+    "client", [pytest.param(each, marks=[_CURL] * (each == "curl")) for each in PROGRAMS]
+)
 
 
 @pytest.fixture(scope="module")
