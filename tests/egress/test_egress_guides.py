@@ -38,8 +38,8 @@ def free_port() -> int:
 
 def run(script: str, folder: Path, ports: dict[str, int]) -> str:
     """What a script of a guide prints; other ports, and whatever it starts is ended."""
-    for written, port in ports.items():
-        script = script.replace(written, str(port))
+    known = "|".join(ports)
+    script = re.sub(rf"127\.0\.0\.1:({known})", lambda at: f"127.0.0.1:{ports[at[1]]}", script)
     programs = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     process = subprocess.Popen(
@@ -88,7 +88,7 @@ def test_the_commands_of_the_forward_proxy_run(tmp_path: Path) -> None:
     listen = f'[server]\nlisten = ["127.0.0.1:{serve}"]\nsocket = ""\n'
     settings = blocks("egress", "toml")[0] + f'listen = ["127.0.0.1:{proxy}"]\n'
     (tmp_path / "remit.toml").write_text(listen + settings)
-    printed = run(script, tmp_path, {"8701": proxy})
+    printed = run(script, tmp_path, {"8701": proxy, "8700": serve})
     told = json.loads(printed[printed.index('{"type"') :])
     assert told["code"] == "denied"
     assert "pastebin.example" in told["detail"]
@@ -110,7 +110,7 @@ def test_the_commands_of_envoy_run(tmp_path: Path) -> None:
     install, commands = script.split("\n", 1)
     assert install.startswith("pip install")
     commands = commands.replace("-l error", "-l error --use-dynamic-base-id")
-    printed = run(commands, tmp_path, {"10000": front})
+    printed = run(commands, tmp_path, {"10000": front, "8700": serve, "9901": ports["9901"]})
     told = json.loads(printed[printed.index('{"type"') :])
     assert told["code"] == "denied"
     assert "inventory.corp.example/admin" in told["detail"]

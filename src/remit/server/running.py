@@ -121,6 +121,9 @@ class RunningServer:
             following = FleetWatch(self.parts, self.parts.fleet, self._news.look)
             await following.look()
             self._begin(following.run())
+        # These first: once the API answers, all of the server does.
+        for listener, sockets in zip(self._listeners, theirs, strict=True):
+            self.gateway_urls[listener.name] = await listener.start(sockets)
         for each in opened:
             await self._listen_tcp(each)
         if self._unix is not None:
@@ -128,8 +131,6 @@ class RunningServer:
             listening = await loop.create_unix_server(self._http, sock=self._unix.socket)
             self._listening.append(listening)
             self.urls.append(f"unix://{self._unix.path}")
-        for listener, sockets in zip(self._listeners, theirs, strict=True):
-            self.gateway_urls[listener.name] = await listener.start(sockets)
         self._keep_up()
 
     async def stop(self) -> bool:
