@@ -67,8 +67,8 @@ def rule(policies: PolicySet, request: AccessRequest, facts: Facts) -> Ruling:
     """
     ruling = _by_policy(policies, request, facts)
     remits = facts.session.remits
-    beyond = remits and outside(remits, policies, ruling.ran, facts.provenance)
-    if not beyond:
+    beyond = outside(remits, policies, ruling.ran, facts.provenance) if remits else None
+    if beyond is None:
         return ruling
     return replace(ruling, decision=denied(replace(ruling.decision, mode=Mode.ENFORCE), beyond))
 
