@@ -517,3 +517,33 @@ async def test_a_naive_proxy_lets_these_through(tmp_path: Path) -> None:
             opened = await told(port, connect) == b"200"
             reached += opened and here.outside.connections > before
         assert reached > len(LOOPBACK) // 2
+
+
+async def test_a_naive_proxy_carries_tls_for_anybody(tmp_path: Path) -> None:
+    async with (
+        world(tmp_path) as here,
+        naive_proxy(here.outside.plain, here.outside.secure) as port,
+    ):
+        context = ssl.create_default_context(cafile=str(here.outside.roots))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"CONNECT {HOST}:443 HTTP/1.1\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        await writer.start_tls(context, server_hostname="other.shop.example")
+        writer.write(b"GET /admin HTTP/1.1\r\nHost: other.shop.example\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert b" 200 " in await reader.readline()
+        writer.close()
+
+
+async def test_without_the_look_at_addresses_the_same_names_lead_inside(tmp_path: Path) -> None:
+    """What refuses changing answers, mapped addresses and redirects is that look, nothing else."""
+    async with world(tmp_path, private='"0.0.0.0/0", "::/0"') as here:
+        here.names = {
+            "rebind.example": [["127.0.0.1"]],
+            "mapped.example": [["::ffff:127.0.0.1"]],
+        }
+        for host in (*here.names, "127.0.0.1"):
+            place = f"{host}:{here.outside.plain}"
+            get = f"GET http://{place}/stock HTTP/1.1\r\nHost: {place}\r\n{authorization(here)}\r\n"
+            assert await told(port_of(here), get.encode()) == b"200"
+        assert len(here.outside.seen) == 3
