@@ -13,8 +13,8 @@ from remit.cli import jsonc
 from remit.cli.app import run
 from remit.cli.mcp_clients import ClientFile, changed, client_files
 from remit.cli.mcp_install import CLIENTS, unwrapped
-from remit.cli.mcp_servers import origin_of
 from remit.errors import ConfigError
+from remit.gateway.lockfile import origin_of
 
 POLICY = "remit: 1\nagents: {bot: {}}\nrules: [{id: r, tools: ['*'], effect: allow}]\n"
 SERVER = """

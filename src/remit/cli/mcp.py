@@ -22,11 +22,11 @@ from remit.cli.mcp_install import (
     uninstall,
     unwrapped,
 )
-from remit.cli.mcp_servers import ServerAnswer, ServerCommand, ask, origin_of
+from remit.cli.mcp_servers import ServerAnswer, ServerCommand, ask
 from remit.cli.workspace import policy_option
 from remit.config import CONFIG_FILE, read_config, secret
 from remit.errors import ConfigError, InvalidArgument
-from remit.gateway.lockfile import LOCK_FILE, LockFile
+from remit.gateway.lockfile import LOCK_FILE, LockFile, origin_of
 from remit.guard.opening import beside
 from remit.inspection import pins
 from remit.inspection.pins import PinChange, Pins

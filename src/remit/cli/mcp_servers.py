@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from msgspec import Struct, field
 from remit import canonical
 from remit.errors import InvalidArgument
 from remit.gateway.mcp_process import ALWAYS_PASSED
-from remit.inspection.pins import Origin, Package
 
 _LARGEST = 16 << 20
 _PAGES = 100
@@ -128,32 +126,3 @@ async def _request(
                 raise ValueError(f"it refuses {method}: {str(message.get('error'))[:200]}")
             return result
     raise ValueError(f"it ended before it answered {method}")
-
-
-_NPM = re.compile(r"((?:@[\w.-]+/)?[\w.-]+)(?:@([\w.+-]+))?")
-_PYPI = re.compile(r"([\w.-]+)(?:\[[\w,.-]*\])?(?:==|@)?([\w.+!-]+)?")
-
-
-def origin_of(command: Sequence[str]) -> Origin:
-    """How a server is reached, with the package that its command names, if it does."""
-    program = Path(command[0]).name.removesuffix(".exe").removesuffix(".cmd")
-    rest = [word for word in command[1:] if not word.startswith("-")]
-    package = None
-    if program in ("npx", "bunx", "pnpx") and rest:
-        package = _package("npm", _NPM, rest[0])
-    elif program in ("uvx", "pipx"):
-        rest = rest[1:] if rest[:1] == ["run"] else rest
-        package = _package("pypi", _PYPI, rest[0]) if rest else None
-    elif program in ("docker", "podman"):
-        image = next((word for word in rest if "/" in word or "@sha256:" in word), None)
-        if image is not None:
-            name, _, digest = image.partition("@")
-            package = Package(registry="oci", name=name, digest=digest or None)
-    return Origin(command=tuple(command), package=package)
-
-
-def _package(registry: Any, form: re.Pattern[str], word: str) -> Package | None:
-    match = form.fullmatch(word)
-    if match is None:
-        return None
-    return Package(registry=registry, name=match.group(1), version=match.group(2))

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import signal
+import stat
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -19,7 +21,7 @@ from remit.cli.tasks import remit_option
 from remit.cli.workspace import policy_option
 from remit.config import ByteCount, Duration, secret
 from remit.errors import ConfigError
-from remit.gateway.lockfile import LOCK_FILE, LockFile
+from remit.gateway.lockfile import LOCK_FILE, LockFile, origin_of
 from remit.gateway.mcp_local import SessionSubject
 from remit.gateway.mcp_pinning import SupplyChain
 from remit.gateway.mcp_process import ChildSettings
@@ -88,6 +90,11 @@ def wrap(
     """
     if not SERVER_NAME.fullmatch(name):
         raise ConfigError(f"--name {name}: write lower-case letters, digits, - and _")
+    if not all(map(_is_connected, (sys.stdin, sys.stdout))):
+        raise ConfigError(
+            "standard input and output must be pipes of an MCP client: put this command into its "
+            "configuration, and it starts it"
+        )
     settings = ChildSettings(
         command=command, env=_environment(variables), max_message=_bytes(max_message)
     )
@@ -104,14 +111,13 @@ def wrap(
     with guard, guard.session(agent=agent, user=user, intent=intent, remit=remit) as scope:
         subject = SessionSubject(guard, scope)
         log = partial(_say, name, as_json)
-        supply = SupplyChain(LockFile(beside(policy_path, LOCK_FILE)))
+        lock = LockFile(beside(policy_path, LOCK_FILE))
+        supply = SupplyChain(lock, {name: origin_of(command)})
         relay = StdioRelay(settings, name, scope.enforcement, subject, inspector=supply, log=log)
         try:
             asyncio.run(_relayed(relay))
         except (FileNotFoundError, PermissionError) as error:
             raise ConfigError(f"{command[0]}: cannot be started: {error.strerror}") from None
-        except ValueError:
-            raise ConfigError("standard input and output must be pipes of an MCP client") from None
     return Exit.OK
 
 
@@ -126,6 +132,15 @@ async def _relayed(relay: StdioRelay) -> None:
         os.fdopen(os.dup(sys.stdout.fileno()), "wb", 0) as sink,
     ):
         await relay.run(source, sink, ending)
+
+
+def _is_connected(stream: IO[str]) -> bool:
+    """Whether somebody can be at the other end: no file, no device but a terminal."""
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stream.isatty()
 
 
 def _say(name: str, as_json: bool, line: str) -> None:

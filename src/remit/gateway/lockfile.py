@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePath
+from typing import Any
 
 from remit.errors import ConfigError, InvalidArgument
 from remit.inspection import pins
-from remit.inspection.pins import Pins
+from remit.inspection.pins import Origin, Package, Pins
 
 LOCK_FILE = "remit.lock"
 RECENT = 0.1
@@ -85,3 +87,32 @@ class LockFile:
             raise ConfigError(f"{self.path}: cannot be written: {error.strerror}") from error
         self._fresh_until = 0.0
         return changed
+
+
+_NPM = re.compile(r"((?:@[\w.-]+/)?[\w.-]+)(?:@([\w.+-]+))?")
+_PYPI = re.compile(r"([\w.-]+)(?:\[[\w,.-]*\])?(?:==|@)?([\w.+!-]+)?")
+
+
+def origin_of(command: Sequence[str]) -> Origin:
+    """How a server is reached, with the package that its command names, if it does."""
+    program = PurePath(command[0]).name.removesuffix(".exe").removesuffix(".cmd")
+    rest = [word for word in command[1:] if not word.startswith("-")]
+    package = None
+    if program in ("npx", "bunx", "pnpx") and rest:
+        package = _package("npm", _NPM, rest[0])
+    elif program in ("uvx", "pipx"):
+        rest = rest[1:] if rest[:1] == ["run"] else rest
+        package = _package("pypi", _PYPI, rest[0]) if rest else None
+    elif program in ("docker", "podman"):
+        image = next((word for word in rest if "/" in word or "@sha256:" in word), None)
+        if image is not None:
+            name, _, digest = image.partition("@")
+            package = Package(registry="oci", name=name, digest=digest or None)
+    return Origin(command=tuple(command), package=package)
+
+
+def _package(registry: Any, form: re.Pattern[str], word: str) -> Package | None:
+    match = form.fullmatch(word)
+    if match is None:
+        return None
+    return Package(registry=registry, name=match.group(1), version=match.group(2))

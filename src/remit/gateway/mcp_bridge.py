@@ -223,6 +223,12 @@ class CommandEndpoint:
         if found is None:
             told = "There is no such session of yours. Begin one with initialize."
             return refusal(mcp.error_answer(None, mcp.INVALID_REQUEST, told), 404)
+        if mcp_headers.LAST_EVENT in headers:
+            told = (
+                "This server is a command, whose messages are not kept: a stream cannot be gone on "
+                "with. Open a new one, without Last-Event-ID."
+            )
+            return refusal(mcp.error_answer(None, mcp.INVALID_REQUEST, told), 400)
         reply = HttpAnswer(passing.request)
         reply.headers["Mcp-Session-Id"] = found[0].id
         with Departure(passing):

@@ -49,6 +49,10 @@ class Inspector(Protocol):
         """A list of tools went by."""
         ...
 
+    def introduced(self, server: str, instructions: str | None) -> str | None:
+        """A server said what it tells models besides; what they may see of it."""
+        ...
+
     def proposed(self, server: str, tool: str, arguments: Mapping[str, Any]) -> tuple[Finding, ...]:
         """What is to be known of a tool before it is called: changed, shadowing, poisoned."""
         ...

@@ -101,10 +101,17 @@ class McpGate:
             await self._learned(message, exchange)
         try:
             granted = await self._admitted(asked, message.method, held)
-            data = await self._inputs(message, granted)
         except Exception as error:  # noqa: BLE001 - whatever is wrong, nothing is sent
             return self._refusal(message, error)
-        return OpenCall(message, data, asked, granted)
+        call = OpenCall(message, message.raw, asked, granted)
+        try:
+            call.data = await self._inputs(message, granted)
+        except asyncio.CancelledError:
+            self.abandon(call, "nobody waited for it any more", "not-run")
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, nothing is sent
+            return self._refusal(message, error)
+        return call
 
     async def answer(self, call: OpenCall, message: McpMessage) -> bytes:
         """Settle a call by the server's answer: what to show the client."""
@@ -140,11 +147,11 @@ class McpGate:
                 return self._told(call.message, settled.refusal, {})
         return mcp.error_answer(call.message.id, mcp.UNREACHABLE, told)
 
-    def abandon(self, call: OpenCall, why: str) -> None:
+    def abandon(self, call: OpenCall, why: str, ended: Ended = "cancelled") -> None:
         """Settle a call that nobody waits for any more, without waiting either."""
         if call.granted is not None and not call.settled:
             call.settled = True
-            outcome = timed(call.granted, Outcome(status="cancelled", error=why))
+            outcome = timed(call.granted, Outcome(status=ended, error=why))
             self._enforcement.late.start()
             self._enforcement.abandon(call.granted, outcome)
 
@@ -335,6 +342,8 @@ class McpGate:
         method = call.message.method
         if method == TOOL_LIST:
             return await self._listed_tools(message)
+        if method in mcp_methods.INTRODUCTIONS:
+            return self._introduced(message)
         listed = mcp_methods.LISTS.get(method)
         if listed is None:
             return message.raw
@@ -343,6 +352,16 @@ class McpGate:
         if not message.body.get(member) or await self._subject.visible([action]):
             return message.raw
         return mcp.with_body(message, {**message.body, member: []})
+
+    def _introduced(self, message: McpMessage) -> bytes:
+        """What a server says of itself, with what it tells models as that was accepted."""
+        given = message.body.get("instructions")
+        told = given if isinstance(given, str) else None
+        shown = told if self._inspector is None else self._inspector.introduced(self.server, told)
+        if shown == given:
+            return message.raw
+        body = {name: each for name, each in message.body.items() if name != "instructions"}
+        return mcp.with_body(message, body if shown is None else {**body, "instructions": shown})
 
     async def _listed_tools(self, message: McpMessage) -> bytes:
         """A list of tools with those that this agent may call; the others are not named."""

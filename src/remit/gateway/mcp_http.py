@@ -24,7 +24,7 @@ from remit.credentials import Right
 from remit.gateway.hosted import HostedAuthority, HostedSessions
 from remit.gateway.llm_departure import AgentGone
 from remit.gateway.llm_sessions import CredentialSessions
-from remit.gateway.lockfile import LOCK_FILE, LockFile
+from remit.gateway.lockfile import LOCK_FILE, LockFile, origin_of
 from remit.gateway.mcp_answers import JSON_MEDIA, ClientGone, refusal
 from remit.gateway.mcp_bridge import CommandEndpoint
 from remit.gateway.mcp_pinning import SupplyChain
@@ -33,6 +33,7 @@ from remit.gateway.mcp_sessions import CallerSessions
 from remit.guard.enforcement import Enforcement
 from remit.guard.opening import beside
 from remit.guard.steps import run_async
+from remit.inspection.pins import Origin
 from remit.protocols import mcp, mcp_headers
 from remit.protocols.mcp import McpFault
 
@@ -170,7 +171,8 @@ class McpMount:
     def _endpoint(self, server: McpConfig, sessions: CallerSessions) -> McpEndpoint:
         # One for each server: it remembers what the server said of its tools.
         lock = beside(self._parts.config.policy.path, LOCK_FILE)
-        inspector = SupplyChain(LockFile(lock))
+        origin = origin_of(server.command) if server.url is None else Origin(url=server.url)
+        inspector = SupplyChain(LockFile(lock), {server.name: origin})
         enforcement = Enforcement(self._authority, wait=server.hold)
         self._enforcements.append(enforcement)
         made = CommandEndpoint if server.url is None else UrlEndpoint

@@ -8,7 +8,7 @@ from typing import Any
 from remit.errors import ConfigError, InvalidArgument
 from remit.gateway.lockfile import LockFile
 from remit.inspection import pins
-from remit.inspection.pins import PinChange, Pins, ServerPins
+from remit.inspection.pins import Origin, PinChange, Pins, ServerPins
 from remit.inspection.signs import NOT_INSPECTED
 from remit.inspection.tools import inspect_servers
 from remit.model import Finding
@@ -21,6 +21,9 @@ class _Listed:
 
     def __init__(self) -> None:
         self.tools: dict[str, Mapping[str, Any]] = {}
+        self.introduced = False
+        """Whether it has said what it tells models besides, which is ``instructions``."""
+        self.instructions: str | None = None
         self.findings: Mapping[str, tuple[Finding, ...]] = {}
         self.unreadable: str | None = None
         self.compared: tuple[Pins, tuple[PinChange, ...]] | None = None
@@ -31,9 +34,15 @@ class _Listed:
 class SupplyChain:
     """Looks at the tools of servers as they are listed (``Inspector``)."""
 
-    def __init__(self, lock: LockFile) -> None:
-        """Compare with what ``lock`` says, if there is such a file."""
+    def __init__(self, lock: LockFile, origins: Mapping[str, Origin] | None = None) -> None:
+        """Compare with what ``lock`` says, if there is such a file.
+
+        Args:
+            lock: the file.
+            origins: how servers are reached now, by name.
+        """
         self._lock = lock
+        self._origins = origins or {}
         self._servers: dict[str, _Listed] = {}
 
     def listed(self, server: str, tools: Sequence[Mapping[str, Any]]) -> None:
@@ -49,6 +58,21 @@ class SupplyChain:
             known.unreadable = None
         except (ConfigError, InvalidArgument) as error:
             known.unreadable = str(error)
+
+    def introduced(self, server: str, instructions: str | None) -> str | None:
+        """Take note of what a server tells models besides; what they may see of it.
+
+        That is nothing where the lock file cannot be read: calls say so.
+        """
+        known = self._servers.setdefault(server, _Listed())
+        known.introduced, known.instructions, known.compared = True, instructions, None
+        try:
+            pinned = self._lock.recent()
+        except ConfigError:
+            return None
+        if pinned is None:
+            return instructions
+        return pinned.servers.get(server, ServerPins()).instructions
 
     def proposed(self, server: str, tool: str, arguments: Mapping[str, Any]) -> tuple[Finding, ...]:
         """What was found in a tool's definition and in its name."""
@@ -70,22 +94,26 @@ class SupplyChain:
         Raises:
             ConfigError: the lock file cannot be read.
         """
-        changes = [each for each in self._changes(server) if each.tool == tool]
-        listed = tool in self._servers.get(server, _Listed()).tools
-        return pins.question(server, changes) if changes and listed else None
+        about = {"", pins.INSTRUCTIONS}
+        if tool in self._servers.get(server, _Listed()).tools:
+            about.add(tool)
+        changes = [each for each in self._changes(server) if each.tool in about]
+        return pins.question(server, changes) if changes else None
 
     def accept(self, server: str, tool: str) -> None:
-        """Put down that a tool was accepted as it is now, and only that tool.
+        """Put down that a tool and its server were accepted as they are now, and no other tool.
 
         Raises:
             ConfigError: the lock file cannot be written.
         """
-        now = self._servers[server].tools[tool]
+        listed = self._servers.get(server, _Listed())
+        now = {name: each for name, each in listed.tools.items() if name == tool}
 
         def accepting(before: Pins) -> Pins:
             known = before.servers.get(server, ServerPins())
-            kept = {name: pin.definition for name, pin in known.tools.items()} | {tool: now}
-            return before.accepting(server, list(kept.values()), known.instructions)
+            kept = {name: pin.definition for name, pin in known.tools.items()} | now
+            told = listed.instructions if listed.introduced else known.instructions
+            return before.accepting(server, list(kept.values()), told, self._origins.get(server))
 
         self._lock.change(accepting)
 
@@ -107,7 +135,7 @@ class SupplyChain:
         ]
 
     def _changes(self, server: str) -> tuple[PinChange, ...]:
-        """How the tools that were listed differ from those that were accepted."""
+        """How a server and its tools differ from what was accepted."""
         pinned = self._lock.recent()
         if pinned is None:
             return ()
@@ -116,7 +144,10 @@ class SupplyChain:
             return listed.compared[1]
         known = pinned.servers.get(server, ServerPins())
         tools = list(listed.tools.values())
-        changes = Pins(servers={server: known}).check(server, tools, known.instructions)
+        told = listed.instructions if listed.introduced else known.instructions
+        # Where nobody put down how it was reached, there is nothing to compare.
+        origin = self._origins.get(server) if known.origin != Origin() else None
+        changes = Pins(servers={server: known}).check(server, tools, told, origin)
         listed.compared = (pinned, changes)
         return changes
 

@@ -21,7 +21,7 @@ from remit.canonical import JsonLimits
 from remit.config.mcp import McpConfig
 from remit.errors import MalformedReply
 from remit.gateway.lean_client import LeanAnswer
-from remit.gateway.llm_departure import Departure
+from remit.gateway.llm_departure import AgentGone, Departure
 from remit.gateway.mcp_answers import JSON_MEDIA, SSE_MEDIA, HttpAnswer, refusal
 from remit.gateway.mcp_calls import Inspector, OpenCall
 from remit.gateway.mcp_gate import McpGate
@@ -191,10 +191,16 @@ class UrlEndpoint:
         if not peer.gate.knows_tools:
             exchange = partial(self._exchange, arrived, peer)
         departure = Departure(arrived.passing)
-        with departure:
-            decided = await peer.gate.request(
-                message, reply.notice(message.progress_token), exchange
-            )
+        decided: OpenCall | bytes = b""
+        try:
+            with departure:
+                decided = await peer.gate.request(
+                    message, reply.notice(message.progress_token), exchange
+                )
+        except AgentGone:
+            if isinstance(decided, OpenCall):
+                peer.gate.abandon(decided, "the client went away before it was sent", "not-run")
+            raise
         if isinstance(decided, bytes):
             return await reply.message(decided)
         if peer.id:

@@ -46,6 +46,9 @@ PASSED_TO_CLIENT = frozenset({"ping"})
 ``sampling/createMessage`` spends its model, ``elicitation/create`` asks its user, ``roots/list``
 tells of its folders."""
 
+INTRODUCTIONS = frozenset({"initialize", "server/discover"})
+"""Methods whose results say what the server tells models besides its tools."""
+
 LISTS: Mapping[str, tuple[str, str]] = {
     "prompts/list": ("prompts", "prompts/get"),
     "resources/list": ("resources", "resources/read"),
