@@ -8,21 +8,14 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
 import pytest
+from desk_gateway import HELLO, Gateway, gateway_of, raw
 from desk_log import outcomes, remit
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
@@ -30,80 +23,15 @@ from mcp_types import ElicitResult
 
 from mcp import Client
 
-HERE = Path(__file__).parent
 ERAS = ["auto", "legacy"]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@contextmanager
-def running(command: list[str], port: int, folder: Path, log: str) -> Iterator[None]:
-    with (folder / log).open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "DESK_KEY": "upstream-secret", "DESK_TOKEN": "child-secret"},
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert process.poll() is None, (folder / log).read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """A running server, and keys of two agents."""
-
-    folder: Path
-    port: int
-    keys: dict[str, str]
-    kind: str
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/mcp/desk"
 
 
 @pytest.fixture(scope="module", params=["url", "command"], name="gateway")
 def _gateway(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    folder = tmp_path_factory.mktemp(request.param)
-    port, upstream = free_port(), free_port()
-    shutil.copy(HERE / "desk.yaml", folder / "remit.yaml")
-    desk = [sys.executable, str(HERE / "desk_server.py")]
-    place = f'url = "http://127.0.0.1:{upstream}/mcp"\nsecret_headers = {{X-Key = "DESK_KEY"}}'
-    if request.param == "command":
-        place = f'command = {json.dumps(desk)}\nsecret_env = {{TOKEN = "DESK_TOKEN"}}'
-    (folder / "remit.toml").write_text(
-        f'[server]\nlisten = ["127.0.0.1:{port}"]\nsocket = ""\ndrain = "2s"\n\n'
-        f'[[mcp]]\nname = "desk"\nhold = "0s"\n{place}\n'
-    )
-    keys = {
-        agent: json.loads(remit(folder, "agents", "add", agent, "--json"))["key"]
-        for agent in ("inventory-bot", "report-bot")
-    }
-    with (
-        running([*desk, str(upstream)], upstream, folder, "upstream.log"),
-        running([sys.executable, "-m", "remit", "serve"], port, folder, "gateway.log"),
-    ):
-        yield Gateway(folder, port, keys, request.param)
+    with gateway_of(tmp_path_factory.mktemp(request.param), request.param) as found:
+        yield found
 
 
 @asynccontextmanager
@@ -123,43 +51,6 @@ async def desk(
 
 def said(result: Any) -> str:
     return "".join(block.text for block in result.content)
-
-
-def raw(
-    gateway: Gateway,
-    body: Any = None,
-    method: str = "POST",
-    agent: str | None = "inventory-bot",
-    path: str = "/mcp/desk",
-    **headers: str,
-) -> tuple[int, dict[str, str], Any]:
-    """One request as it is: status, headers, JSON body."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
-    sent = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-    if agent is not None:
-        sent["Authorization"] = f"Bearer {gateway.keys[agent]}"
-    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    connection.request(method, path, data, sent)
-    response = connection.getresponse()
-    text = response.read()
-    found = {name.lower(): value for name, value in response.getheaders()}
-    connection.close()
-    if "text/event-stream" in found.get("content-type", ""):
-        text = [line[5:] for line in text.splitlines() if line.startswith(b"data:")][-1]
-    return response.status, found, json.loads(text) if text else None
-
-
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 0,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": "2025-11-25",
-        "capabilities": {},
-        "clientInfo": {"name": "t", "version": "1"},
-    },
-}
 
 
 @pytest.mark.parametrize("mode", ERAS)

@@ -23,6 +23,7 @@ from remit.gateway.llm_departure import Departure
 from remit.gateway.mcp_answers import KEEPALIVE, HttpAnswer, refusal
 from remit.gateway.mcp_calls import Inspector, WaitNotice
 from remit.gateway.mcp_child import ChildSession
+from remit.gateway.mcp_conversation import CANCELLED
 from remit.gateway.mcp_process import ChildSettings
 from remit.gateway.mcp_sessions import CallerSessions, Claim, HostedSubject, Owner, claim
 from remit.guard.enforcement import Enforcement
@@ -81,6 +82,13 @@ class BridgeClient:
         waiting = None if request_id is None else self.waiting.get(request_id)
         if waiting is not None and not waiting.answer.done():
             waiting.answer.set_result(data)
+
+    async def cancelled(self, notice: McpMessage) -> None:
+        """End the HTTP request of a call that the client took back: no answer will come."""
+        request_id = notice.body.get("requestId")
+        if isinstance(request_id, int | str):
+            told = mcp.error_answer(request_id, mcp.UNREACHABLE, "The client cancelled it.")
+            await self.answer(told, request_id)
 
     async def push(self, message: McpMessage, data: bytes) -> None:
         """Send what the server says to the stream that it belongs to, or keep it."""
@@ -210,6 +218,8 @@ class CommandEndpoint:
         if message.kind is not MessageKind.REQUEST:
             if client.id:  # without a session nothing of the sort belongs to anything
                 await session.from_client(message)
+                if message.method == CANCELLED:
+                    await client.cancelled(message)
             return refusal(b"", 202)
         return await self._request(passing, client, session, message)
 
@@ -265,7 +275,10 @@ class CommandEndpoint:
 
     def _session(self, session_id: str, claimed: Claim) -> tuple[BridgeClient, ChildSession] | None:
         found = self._named.get(session_id)
-        return found if found is not None and found[0].owner == claimed.owner else None
+        if found is None or found[0].owner != claimed.owner:
+            return None
+        # One that nobody used is over, whether or not its process has ended already.
+        return None if found[0].idle > self.config.session_idle else found
 
     async def _common(self, claimed: Claim) -> tuple[BridgeClient, ChildSession]:
         """The process that all requests of a caller share."""

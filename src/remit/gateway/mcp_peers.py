@@ -15,6 +15,7 @@ _MOST_PEERS = 4096
 _MOST_ANSWERED = 64
 _MOST_KEPT = 1_048_576
 _SWEEP = 10.0
+_UNUSED = "nobody used the session"
 
 
 class McpPeer:
@@ -87,6 +88,9 @@ class PeerTable:
         found = self._sessions.get(peer_id)
         if found is None or found.owner != claimed.owner:
             return None
+        if self._is_unused(found, monotonic()):
+            self.forget(found, _UNUSED)
+            return None
         return self._used(found, claimed)
 
     def beginner(self, claimed: Claim) -> McpPeer:
@@ -125,6 +129,9 @@ class PeerTable:
         peer.subject.claimed = claimed
         return peer
 
+    def _is_unused(self, peer: McpPeer, now: float) -> bool:
+        return now - peer.used > self._idle and not peer.open
+
     def _sweep(self) -> None:
         """End the sessions that nobody uses."""
         now = monotonic()
@@ -132,8 +139,8 @@ class PeerTable:
             return
         self._swept = now
         for peer in tuple(self._sessions.values()):
-            if now - peer.used > self._idle and not peer.open:
-                self.forget(peer, "nobody used the session")
+            if self._is_unused(peer, now):
+                self.forget(peer, _UNUSED)
         while len(self._sessions) >= self._most:
             oldest = min(self._sessions.values(), key=lambda each: each.used)
             self.forget(oldest, "too many sessions")
