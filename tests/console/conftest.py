@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from desk import Desk, SignIn, desk_config, open_desk
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+expect.set_options(timeout=20_000)  # machines of CI are busy
 
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-gpu", "--mute-audio")
 
@@ -56,7 +58,7 @@ def sign_in(browser: Browser) -> Iterator[SignIn]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: heard.append(str(error)))
         page.on(
             "console",
