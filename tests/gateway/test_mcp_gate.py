@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -230,3 +231,26 @@ async def test_what_is_given_up_is_recorded(gate: McpGate, guard: Guard) -> None
     while sorted(ends(guard)) != wanted and time.monotonic() < deadline:
         time.sleep(0.01)
     assert sorted(ends(guard)) == wanted
+
+
+async def test_a_request_given_up_between_its_decision_and_its_sending_did_not_run(
+    gate: McpGate, guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answers to questions are recorded then, which takes a moment."""
+    reached = asyncio.Event()
+
+    async def waits(_: McpMessage, __: Any) -> bytes:
+        reached.set()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    monkeypatch.setattr(gate, "_inputs", waits)
+    asking = asyncio.create_task(gate.request(call("read")))
+    await reached.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    deadline = time.monotonic() + 10
+    while ends(guard) != ["d.read not-run"]:
+        assert time.monotonic() < deadline, ends(guard)
+        await asyncio.sleep(0.01)

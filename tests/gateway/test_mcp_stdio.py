@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -229,3 +230,24 @@ async def test_a_client_that_vanishes_leaves_nothing_open(folder: Path) -> None:
         assert await process.wait() == 0
     assert time.monotonic() - started < 15
     assert outcomes(folder, "desk.slow") == ["cancelled"]
+
+
+@pytest.mark.parametrize("ends", [("file", "pipe"), ("pipe", "file"), ("null", "null")], ids=str)
+def test_what_nobody_can_be_behind_is_refused_in_words(folder: Path, ends: tuple[str, str]) -> None:
+    written = folder / "ends"
+    written.write_text('{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
+    command = wrapped(folder)
+    with written.open("r+b") as file:
+        known = {"file": file, "pipe": subprocess.PIPE, "null": subprocess.DEVNULL}
+        done = subprocess.run(
+            [command.command, *command.args],
+            cwd=folder,
+            stdin=known[ends[0]],
+            stdout=known[ends[1]],
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert b"pipes of an MCP client" in done.stderr
+    assert b"Traceback" not in done.stderr
