@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from desk_gateway import HELLO, free_port
 from desk_log import outcomes
-from test_mcp_http import HELLO, free_port
 
 POLICY = """
 remit: 1
