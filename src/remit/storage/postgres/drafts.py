@@ -117,7 +117,7 @@ class Drafts:
         self._fetch_stops = fetch_stops
         self.remembered: dict[Place, RememberedRow] = {}
         self.epoch = 0
-        """Grows when other nodes have written: what was seen before may not hold any more."""
+        """Grows with every commit: what was made sure of before may not hold any more."""
         self.certain = False
         """Whether the node holds the head: then only what it made sure of counts."""
         self.written: dict[Place, Any] = {}

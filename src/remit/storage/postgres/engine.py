@@ -3,9 +3,8 @@
 1. Closures run as drafts (``drafts``): nothing is locked while policies are evaluated.
 2. The node locks the one row that says where the log ends. It holds it until the commit is durable,
    so the commits of all nodes have one order, and the log has it too.
-3. What the drafts read is checked against the versions of the rows, unless nobody else has
-   committed since. What holds is kept (``arranging``); the rest runs again, now with the head in
-   hand.
+3. What the drafts read is checked against the versions of the rows. What holds is kept
+   (``arranging``); the rest runs again, now with the head in hand.
 4. All is written in a few statements, and committed.
 
 When the connection breaks, the node connects anew and tries again: closures may run more than once.
@@ -70,8 +69,6 @@ class PostgresEngine:
         self._units: list[Draft] = []
         self._head: Head | None = None
         """Where the log ended when this node saw it last."""
-        self._shared = False
-        """Whether other nodes had written when this one took the head last."""
         self._node = token_hex(12)
         """Stands for this engine in ``marks``."""
         self._mark = 0
@@ -317,8 +314,8 @@ class PostgresEngine:
         for unit in self._units:
             asked.update(unit.overdue)
         horizon = max(asked.values(), default=0) + _AHEAD
-        # Where others write too, what was read is checked with the same question.
-        check = rows.RowCheck({} if again or not self._shared else self._reads())
+        # All that was read is checked, whoever wrote last: nothing rests on what is remembered.
+        check = rows.RowCheck({} if again else self._reads())
         with connection.pipeline():
             connection.execute(_BEGIN)
             locked = connection.execute(_LOCK, binary=True, prepare=True)
@@ -329,31 +326,21 @@ class PostgresEngine:
         head = Head(*row)
         late = {session for (session,) in overdue.fetchall()}
         foreign = again or known is None or known.generation != head.generation
-        if foreign:
-            drafts.epoch += 1
+        drafts.epoch += 1
         changed = check.changed(drafts.epoch)
-        if not (again or self._shared):
-            doubtful = self._reads(drafts.epoch)
-            if doubtful:
-                check = rows.RowCheck(doubtful)
-                with connection.pipeline():
-                    check.ask(connection)
-                changed = check.changed(drafts.epoch)
-        self._shared = foreign
         restopped = drafts.stops_version != head.stopped
         if restopped:
             drafts.forget_stops()
         drafts.calm = {session: horizon for session in asked if session not in late}
         return head, Found(head.size, head.at, foreign, changed, restopped, late)
 
-    def _reads(self, epoch: int = -1) -> dict[Place, RememberedRow]:
-        """What drafts were told of rows, apart from what the node is sure of in an epoch."""
+    def _reads(self) -> dict[Place, RememberedRow]:
+        """What drafts were told of rows."""
         return {
             place: entry
             for unit in self._units
             if not unit.needs_head
             for place, entry in unit.reads.items()
-            if entry.epoch != epoch
         }
 
     def _run_exactly(
