@@ -6,12 +6,13 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 
 from remit import custody
 from remit.api.frame import Parts
+from remit.api.mounts import Mount
 from remit.config import Config
 from remit.config.file import parse_config
 from remit.credentials import Kind, Right
@@ -85,17 +86,25 @@ def config_in(folder: Path, policy: str = POLICY, text: str = CONFIG) -> Config:
 
 
 @contextmanager
-def live_server(config: Config) -> Iterator[Live]:
-    """Run a server until the end of the block."""
+def live_server(
+    config: Config,
+    gateways: Callable[[Parts], AbstractAsyncContextManager[Sequence[Mount]]] | None = None,
+) -> Iterator[Live]:
+    """Run a server until the end of the block, with the mounts that ``gateways`` makes."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
     async def start() -> RunningServer:
-        server = RunningServer(assemble(config, _no_fetch))
+        assembled = assemble(config, _no_fetch)
+        mounts: Sequence[Mount] = ()
+        if gateways is not None:
+            mounts = await opened.enter_async_context(gateways(assembled.parts))
+        server = RunningServer(assembled, mounts=mounts)
         await server.start()
         return server
 
+    opened = AsyncExitStack()
     server = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
     try:
         yield Live(server.urls[0], server.parts)
@@ -103,6 +112,7 @@ def live_server(config: Config) -> Iterator[Live]:
         stopped = asyncio.run_coroutine_threadsafe(server.stop(), loop)
         try:
             assert stopped.result(20)
+            asyncio.run_coroutine_threadsafe(opened.aclose(), loop).result(20)
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(20)

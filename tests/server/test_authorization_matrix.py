@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import requests
-from live import Live, config_in, live_server
+from live import CONFIG, Live, config_in, live_server
 
 import remit.identity
 from remit import api
+from remit.api.frame import Parts
+from remit.api.mounts import Mount
+from remit.config.legacy import with_legacy_secrets
+from remit.config.models import with_keys
+from remit.console.mount import ConsoleMount
 from remit.credentials import Right
+from remit.gateway.hosted import HostedSessions
+from remit.gateway.legacy import LegacyMount
+from remit.gateway.llm import model_mounts
+from remit.gateway.llm_sessions import CredentialSessions
+from remit.gateway.llm_upstream import ModelUpstreams
+from remit.gateway.mcp_http import McpMount
+from remit.hooks.mount import HookMount
 from remit.identity import keys
+from remit.server.running import ports_of_their_own
 
 EVERYBODY = "everybody"
 AGENT, REVIEWER, EDITOR, AUDITOR, ADMIN = "agent", "reviewer", "editor", "auditor", "admin"
@@ -83,6 +97,40 @@ MATRIX = {
     "POST /access/v1/requests/{id}/cancel": AGENT,
 }
 """Who may, by route."""
+
+MOUNTS = {
+    "/openai/": (AGENT, "ModelMount"),
+    "/anthropic/": (AGENT, "ModelMount"),
+    "/gemini/": (AGENT, "ModelMount"),
+    "/models/": (AGENT, "ModelMount"),
+    "/hooks/": (AGENT, "HookMount"),
+    "/mcp/": (AGENT, "McpMount"),
+    "/legacy/": (AGENT, "LegacyMount"),
+    "/envoy/": (AGENT, "EnvoyMount"),
+    "/console/": (EVERYBODY, "ConsoleMount"),
+}
+"""Who may, by mount, and the class that answers there. What the console's pages ask for stands in
+``tests/console/test_console_access.py``."""
+
+EVERY_MOUNT = """
+[[models]]
+name = "local"
+format = "openai"
+url = "http://127.0.0.1:9"
+keyless = true
+
+[[mcp]]
+name = "desk"
+url = "http://127.0.0.1:9/mcp"
+
+[[legacy]]
+name = "inventory"
+url = "http://127.0.0.1:9"
+
+[envoy]
+hosts = ["inventory.corp.example"]
+credential = "authorization"
+"""
 
 BODIES = {"POST /v1/bootstrap": '{"secret": "x", "principal": "x"}'}
 """Where without a body nothing is learned; elsewhere none is sent, and none is needed to know."""
@@ -150,6 +198,64 @@ def test_what_is_for_everybody_needs_no_credential_and_minds_none(live: Live, ro
         assert status < 500
         assert (status, code) != (401, "unauthenticated")
         assert code != "forbidden"
+
+
+@asynccontextmanager
+async def every_mount(parts: Parts) -> AsyncIterator[Sequence[Mount]]:
+    """One of each, as ``serve`` makes them."""
+    config = parts.config
+    sessions = CredentialSessions(HostedSessions(parts), config.model_gateway.session_idle)
+    async with ModelUpstreams(with_keys(config.models, {}.get)) as upstreams:
+        yield [
+            *model_mounts(parts, upstreams, sessions),
+            HookMount(parts),
+            McpMount(parts, config.mcp, sessions=sessions),
+            ConsoleMount(parts),
+            LegacyMount(parts, with_legacy_secrets(config.legacy, {}.get), sessions),
+            *ports_of_their_own(parts, sessions)[0],
+        ]
+
+
+@pytest.fixture(scope="module")
+def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    config = config_in(tmp_path_factory.mktemp("mounted"), text=CONFIG + EVERY_MOUNT)
+    with live_server(config, every_mount) as server:
+        yield server
+
+
+def ask_mount(live: Live, prefix: str, key: str | None) -> int:
+    """Status of the answer to a request for something that is not there."""
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return requests.get(f"{live.url}{prefix}none", headers=headers, timeout=10).status_code
+
+
+def test_every_class_of_mounts_has_a_row():
+    """At the source: whatever has the methods of ``Mount`` and is not ``Mount`` itself."""
+    found = set()
+    for path in Path(remit.identity.__file__).parents[1].rglob("*.py"):
+        for each in ast.walk(ast.parse(path.read_text())):
+            if isinstance(each, ast.ClassDef) and each.name != "Mount":
+                defined = {getattr(member, "name", "") for member in each.body}
+                if {"credentials", "answer", "refused"} <= defined:
+                    found.add(each.name)
+    assert found == {answers for _, answers in MOUNTS.values()}
+
+
+@pytest.mark.parametrize("prefix", MOUNTS)
+def test_every_right_at_every_mount(mounted: Live, prefix: str):
+    who, _ = MOUNTS[prefix]
+    for right in Right:
+        let_in = who == EVERYBODY or right.value in who.split()
+        assert ask_mount(mounted, prefix, mounted.keys[right]) == (404 if let_in else 403), right
+
+
+@pytest.mark.parametrize("prefix", MOUNTS)
+def test_no_mount_lets_in_a_credential_that_is_not_good(mounted: Live, prefix: str):
+    revoked = mounted.issue(Right.AGENT)
+    mounted.revoke(revoked)
+    for key in (None, "let me in", revoked, mounted.keys[Right.AGENT][:-10]):
+        expected = 404 if MOUNTS[prefix][0] == EVERYBODY else 401
+        assert ask_mount(mounted, prefix, key) == expected, key
 
 
 def test_secrets_are_compared_in_constant_time():
