@@ -408,13 +408,13 @@ def _place(config: Config) -> str:
 
 
 _LINK = """
-Become the admin of this server in a browser, once and within an hour:
+Nobody is admin of this server yet. Become its admin in a browser, once and within an hour:
 
   %s/console/start#%s
 """
 
 _INVITATION = """
-Nobody is admin of this server yet. On the command line, once and within an hour; keep the key:
+Nobody is admin of this server yet. From a command line, once and within an hour; keep the key:
 
   curl %s/v1/bootstrap --json '{"secret": "%s", "principal": "YOUR-NAME"}'
 
