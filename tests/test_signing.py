@@ -175,7 +175,7 @@ def test_verifier_keys_are_written_for_all_to_read(tmp_path: Path) -> None:
 
 
 def test_verifier_key_files_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no verifier key"):
+    with pytest.raises(ConfigError, match="there is no verifier key; it is written with the first"):
         read_vkey(tmp_path / "absent")
     (tmp_path / "bad").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="no verifier key"):

@@ -49,7 +49,8 @@ def add_key(
     held = [each for each in _active(journal, principal) if each.purpose == "key"]
     if first and held:
         raise InvalidRequest(
-            f"{principal} has a key already ({held[0].id}); make another one for it, or rotate."
+            f"{principal} has a key already ({held[0].id}). For another one: remit agents key "
+            f"{principal}. To replace it: remit agents rotate {held[0].id}."
         )
     if any(each.kind != kind for each in held):
         raise InvalidRequest(f"{principal} is known as {held[0].kind} already, not as {kind}.")

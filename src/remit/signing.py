@@ -179,6 +179,10 @@ def read_vkey(path: str | Path) -> VerifierKey:
     try:
         with open(path, "rb") as file:
             return parse_vkey(file.read(_MAX_FILE).decode())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: there is no verifier key; it is written with the first record of a log"
+        ) from None
     except (OSError, UnicodeDecodeError, AuditError) as problem:
         raise ConfigError(f"{path}: no verifier key: {problem}") from None
 

@@ -48,6 +48,7 @@ def test_first_key_and_more_keys(shop, remit):
     added(remit, "inventory-bot")
     again = remit("agents", "add", "inventory-bot")
     assert (again.code, "has a key already" in again.err) == (2, True)
+    assert "remit agents rotate" in again.err
     assert remit("agents", "key", "inventory-bot").code == 0
     other = remit("agents", "key", "inventory-bot", "--kind", "service", "--right", "agent")
     assert (other.code, "known as agent" in other.err) == (2, True)

@@ -72,6 +72,15 @@ def test_a_usage_error_is_exit_code_2_and_says_where_help_is(arguments, remit):
     assert "Traceback" not in shown.err
 
 
+@pytest.mark.parametrize("group", [(), ("egress",), ("legacy",), ("mcp",)])
+def test_a_group_alone_shows_its_help_and_no_error(group, remit):
+    got = remit(*group)
+    assert got.code == 2
+    assert got.err.count("Usage:") == 1
+    assert "error:" not in got.err
+    assert "Commands:" in got.err
+
+
 def test_a_usage_error_for_programs_is_json(remit):
     shown = remit("init", "--nope", "--json")
     assert shown.code == Exit.USAGE

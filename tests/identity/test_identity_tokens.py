@@ -131,7 +131,7 @@ def test_critical_headers_that_nobody_knows_are_refused():
     ["", "x", "a.b.c", "..", "....", "e30.e30.", "e30.e30.e30", "a.b.c.d.e", "W10.e30.AA"],
 )
 def test_what_is_no_token(token):
-    refused("not a signed token", token)
+    refused("nor a signed token", token)
 
 
 def test_tokens_out_of_bounds():
@@ -196,8 +196,8 @@ def test_claims_that_must_be_there(claim):
 def test_the_issuer_is_matched_exactly():
     for other in ("https://evil.example", ISSUER + "/", ISSUER.upper()):
         refused("issuer", rs(claims(iss=other)))
-    refused("not a signed token", rs(claims(iss=None)))
-    refused("not a signed token", rs(claims(iss=[ISSUER])))
+    refused("nor a signed token", rs(claims(iss=None)))
+    refused("nor a signed token", rs(claims(iss=[ISSUER])))
 
 
 def test_types_of_token():

@@ -127,6 +127,8 @@ def test_a_running_server_is_tried(tmp_path: Path, shown: Shown) -> None:
         code, _, err = shown(*where, "--agent", "nobody")
         assert code == 2
         assert "No agent 'nobody' is declared" in err
+        code, _, err = shown("--server", live.url)
+        assert (code, "give --key-file FILE" in err) == (4, True)
         assert live.parts.store.read(lambda view: view.log_size()) == before
 
 

@@ -150,6 +150,11 @@ def run(arguments: Sequence[str]) -> int:
         code = root.main(args=list(arguments), prog_name="remit", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else Exit.OK
+    except click.exceptions.NoArgsIsHelpError as fault:
+        if programs_read:
+            return _usage(fault, programs_read)
+        click.echo(fault.format_message(), err=True)
+        return Exit.USAGE
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as fault:

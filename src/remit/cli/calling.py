@@ -39,6 +39,7 @@ class ServerCaller:
             ConfigError: the address or the key cannot be used.
         """
         key = None if key_file is None else key_file.read_text().strip()
+        self._nameless = key is None
         if key == "":
             raise ConfigError(f"{key_file}: holds no API key")
         self._transport = Transport(read_endpoint(server), key, _TIME)
@@ -64,6 +65,11 @@ class ServerCaller:
         sent = None if body is None else msgspec.json.encode(body)
         key = None if body is None else secrets.token_hex(16)
         response = self._transport.ask(method, path, sent, key=key, patience=patience)
+        if response.status == 401 and self._nameless:
+            raise AuthenticationError(
+                "The server wants to know who asks: give --key-file FILE, a file with an API key "
+                "(remit agents add and remit agents key make one)."
+            )
         if response.status >= 400:
             raise _refused(response)
         try:

@@ -50,7 +50,7 @@ def document_at(path: Path, name: str) -> ApiDocument:
         with path.open("rb") as file:
             data = file.read(_MAX_FILE + 1)
     except OSError as error:
-        raise ConfigError(f"legacy {name}: {path}: {error.strerror}") from None
+        raise ConfigError(f"legacy {name}: openapi: {path}: {error.strerror}") from None
     if len(data) > _MAX_FILE:
         raise ConfigError(f"legacy {name}: {path}: larger than {_MAX_FILE:,} bytes")
     try:

@@ -110,7 +110,10 @@ class TokenVerifier:
             header = parts.headers()
             kind = str(header.get("typ", "JWT")).lower()
         except (JoseError, ValueError, TypeError, KeyError, msgspec.MsgspecError):
-            raise AuthenticationError("This is not a signed token (JWT) with an issuer.") from None
+            raise AuthenticationError(
+                "This is neither an API key of Remit (remit_...) nor a signed token (JWT) with an "
+                "issuer."
+            ) from None
         issuer = self._issuers.get(claimed)
         if issuer is None:
             raise AuthenticationError("The token's issuer is not one that is believed here.")
