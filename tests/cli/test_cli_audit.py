@@ -286,3 +286,10 @@ def test_erase_for_people_names_the_records(history, remit):
     erased = remit("audit", "erase", action, "--as", "grace", "--reason", "asked to")
     assert erased.code == 0, erased.err
     assert erased.out.startswith("Erased the values of ")
+
+
+def test_a_vkey_that_is_none_says_where_one_is_found(remit, exported):
+    refused = remit("audit", "verify", exported, "--vkey", "nonsense")
+    assert refused.code == 2
+    assert "`remit audit vkey` prints" in refused.err
+    assert "nonsense" not in refused.err

@@ -262,7 +262,14 @@ def read_key(given: str) -> VerifierKey:
             f"{path.name if named else '--vkey'}: this is the key that signs. Keep it to yourself; "
             "`remit audit vkey` prints the one that verifies."
         )
-    return read_vkey(path) if named else parse_vkey(given)
+    if named:
+        return read_vkey(path)
+    try:
+        return parse_vkey(given)
+    except AuditError as problem:
+        raise ConfigError(
+            f"--vkey: no file, and {problem}; `remit audit vkey` prints the key of a log"
+        ) from None
 
 
 def _verify_receipt(
