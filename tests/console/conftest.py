@@ -15,7 +15,7 @@ expect.set_options(timeout=20_000)  # machines of CI are busy
 FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-gpu", "--mute-audio")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, which talks to nobody but the tests' servers."""
     path = shutil.which("chromium")
