@@ -13,7 +13,7 @@ from remit.storage.sqlite import SqliteStore
 def remit(folder: Path, *arguments: str) -> str:
     """Run a command in a folder; what it prints."""
     command = [sys.executable, "-m", "remit", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, input="", capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -183,7 +183,7 @@ async def test_answers_to_all_requests_come_before_the_end(tmp_path: Path) -> No
 
 def test_a_command_that_is_not_there_is_said(tmp_path: Path) -> None:
     (tmp_path / "remit.yaml").write_text(POLICY)
-    with pytest.raises(AssertionError, match=r"cannot be started|must be pipes"):
+    with pytest.raises(AssertionError, match="cannot be started"):
         remit(tmp_path, "wrap", "--name", "odd", "--agent", "bot", "--", "no-such-program")
     with pytest.raises(AssertionError, match="write lower-case letters"):
         remit(tmp_path, "wrap", "--name", "Odd", "--agent", "bot", "--", "true")

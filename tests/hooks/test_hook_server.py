@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -31,7 +32,8 @@ def options(request: pytest.FixtureRequest, server: HookServer, tmp_path: Path) 
 
 
 def session(folder: Path, options: tuple[str, ...]) -> Claude:
-    return Claude(folder / "work", *options, session=f"{folder}{options}")
+    digest = hashlib.sha256(f"{folder}{options}".encode()).hexdigest()
+    return Claude(folder / "work", *options, session=digest[:16])
 
 
 def test_the_shipped_rules(server: HookServer, tmp_path: Path) -> None:

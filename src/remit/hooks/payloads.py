@@ -110,7 +110,10 @@ def read_question(host: str, event: str, payload: Mapping[str, Any]) -> HookQues
 def _text(payload: Mapping[str, Any], name: str) -> str:
     value = payload.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST:
-        raise InvalidRequest(f"The host's question has no {name}, so nothing was decided.")
+        raise InvalidRequest(
+            f"The host's question has no {name} of up to {_LONGEST} characters, so nothing was "
+            "decided."
+        )
     return value
 
 
