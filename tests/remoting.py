@@ -92,6 +92,7 @@ class ServerThread:
         if self._loop.is_closed():
             return
         assert self._run(self._running.stop())
+        self._run(_let_go())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(20)
         self._loop.close()
@@ -104,6 +105,12 @@ class ServerThread:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+
+async def _let_go() -> None:
+    """Let connections that were closed end before their loop does."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 class Servers:

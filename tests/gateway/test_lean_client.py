@@ -18,7 +18,13 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Plain; charset=x\r\nContent-Lengt
 
 @asynccontextmanager
 async def client_of(serve: Serve, **settings: float) -> AsyncIterator[LeanClient]:
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**26)
+    writers: list[asyncio.StreamWriter] = []
+
+    async def joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await serve(reader, writer)
+
+    server = await asyncio.start_server(joined, "127.0.0.1", 0, limit=2**26)
     port = server.sockets[0].getsockname()[1]
     client = LeanClient(
         f"http://127.0.0.1:{port}",
@@ -32,6 +38,9 @@ async def client_of(serve: Serve, **settings: float) -> AsyncIterator[LeanClient
     finally:
         await client.close()
         server.close()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 class Answering:
