@@ -122,6 +122,7 @@ def test_what_is_no_message_is_refused(data: bytes, said: str) -> None:
         b'{"jsonrpc":"2.0","id":1,"method":"a","Params":{}}',
         '{"jsonrpc":"2.0","id":1,"method":"a","param\u017f":{}}'.encode(),
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","NAME":"b"}}',
+        '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","\x7f\uff4eame":"b"}}'.encode(),
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Arguments":{}}}',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"x":1,"X":2}}',
         b'{"jsonrpc":"2.0","id":1,"result":{"content":[],"Content":[]}}',

@@ -81,8 +81,8 @@ _ANSWERS = frozenset(
         "tools",
     }
 )
-_FOLDED = {text.name(key): key for key in _ENVELOPE}
-_FOLDED_PARAMS = {text.name(key): key for key in _PARAMS}
+_FOLDED = {text.fold(key): key for key in _ENVELOPE}
+_FOLDED_PARAMS = {text.fold(key): key for key in _PARAMS}
 
 
 class McpFault(Exception):  # noqa: N818 - the word of the protocol's own error objects
@@ -219,13 +219,13 @@ def _is_id(value: Any) -> bool:
 
 
 def _distinct(value: Mapping[str, Any], known: Mapping[str, str], where: str) -> None:
-    """Some readers match keys without regard to case: none may be taken for another.
+    """No key may be taken for another by readers that mind no case or control characters.
 
     Not asked where all keys are ones that are known: those are told apart.
     """
     seen: set[str] = set()
     for key in value:
-        form = text.name(key)
+        form = text.fold(key)
         if form in seen or known.get(form, key) != key:
             meant = known.get(form, form)
             raise _not_understood(f"in {where}, {key[:64]!a} could be read as {meant[:64]!a}")
